@@ -1,0 +1,1 @@
+"""Validate and bootstrap stand-alone Proxmox VE management hypervisors."""

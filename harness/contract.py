@@ -1,0 +1,271 @@
+"""What should be true of a site: the inventory, resolved into values that plans and specs compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Literal, NewType
+
+Mac = NewType("Mac", str)  # lowercase, colons
+VmId = NewType("VmId", int)  # 100..999999999
+
+Category = Literal["observability", "automation", "access"]
+CloneMode = Literal["auto", "linked", "full"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Where the inventory says it."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """Where a secret is kept, never what it is."""
+
+    kind: Literal["env", "file", "command", "vault"]
+    value: str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """`id` is user@realm!name."""
+
+    id: str
+    secret: SecretRef
+
+
+@dataclass(frozen=True)
+class Api:
+    """How to reach PVE's API; exactly one of `ca_file` and `fingerprint` is set."""
+
+    url: str  # https://host:port
+    ca_file: Path | None
+    fingerprint: str | SecretRef | None  # SHA-256, AA:BB:…; a reference is read when it is needed
+    tokens: Mapping[str, ApiToken]  # by purpose: verify, provision
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """How to log in to a host; keys only, host keys pinned in `known_hosts`."""
+
+    user: str
+    port: int
+    identity_file: Path | None
+    known_hosts: Path | None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A subnet of the site; `pool` is its dynamic range, both ends included."""
+
+    name: str
+    vlan_id: int | None
+    subnet: IPv4Network
+    gateway: IPv4Address
+    pool: tuple[IPv4Address, IPv4Address] | None
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A guest's NIC as declared: `key` is the inventory's logical name, `slot` PVE's key."""
+
+    key: str  # eth0
+    slot: str  # net0
+    mac: Mac
+    address: IPv4Interface
+    segment: Segment
+    bridge: str
+    model: str  # virtio
+    vlan_tag: int | None
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Service:
+    """A workload's unit with the TCP ports it listens on and the address that says it is healthy."""
+
+    unit: str
+    ports: tuple[int, ...]
+    health_url: str | None
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A management VM."""
+
+    name: str
+    fqdn: str
+    vmid: VmId
+    category: Category
+    responsibilities: tuple[str, ...]
+    template: str  # key of Hypervisor.templates
+    clone: CloneMode
+    storage: str | None  # target of a full clone; None: where the template is
+    memory_mib: int
+    cores: int
+    nic: Nic
+    cnames: tuple[str, ...]  # fully qualified
+    start_order: int
+    start_delay_s: int | None
+    services: tuple[Service, ...]
+    ssh: Ssh
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template the inventory names; looked up by `name`, and by `vmid` where it is fixed."""
+
+    key: str
+    name: str
+    vmid: VmId | None
+    storage: str
+    os: str  # fedora
+    build_mark: str  # text the image factory puts into the notes
+    user: str  # the automation user in the image
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Storage:
+    name: str
+    type: str
+    content: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Bridge:
+    name: str
+    port: str | None  # the physical NIC
+    segments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the machine must be; None where nothing is promised. `pending` is the inventory's own reason."""
+
+    pending: str | None
+    memory_mib: int
+    disk_gb: int  # decimal gigabytes, as disks are sold
+    disk_solid_state: bool
+    nic_speed_mbit: int
+    nic_model: str | None
+    product: str | None
+    cpu_model: str | None
+    cores: int | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """The management hypervisor of the site (PVE's "node")."""
+
+    name: str
+    fqdn: str
+    node: str
+    address: IPv4Address
+    api: Api
+    ssh: Ssh
+    pve_version: str
+    debian_release: str
+    debian_codename: str
+    architecture: str
+    hardware: Hardware
+    host_reserve_mib: int
+    bridges: tuple[Bridge, ...]
+    storages: tuple[Storage, ...]
+    pool: str | None
+    templates: Mapping[str, Template]
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Router:
+    """The core router, or the bootstrap authority that stands in for it."""
+
+    name: str
+    kind: str | None  # dnsmasq, opnsense, vyos; None: not readable by us
+    address: IPv4Address
+    dns: IPv4Address
+    dns_port: int
+    ssh: Ssh | None
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A static DHCP mapping."""
+
+    mac: Mac
+    address: IPv4Address
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A DNS record; `name` and CNAME targets are fully qualified without the last dot."""
+
+    type: Literal["A", "CNAME"]
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A clause that does not apply here, with its reason and its last day."""
+
+    clause: str
+    reason: str
+    owner: str | None
+    until: date
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class AllowedStranger:
+    """A VM that is allowed to be on the hypervisor without being ours."""
+
+    vmid: VmId
+    reason: str
+    until: date
+    declared: Declared
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything that must be true of one site."""
+
+    site: str
+    domain: str  # dvntm.deevnet.net
+    status: Literal["active", "pending"]
+    authority: Literal["core", "bootstrap"]
+    hypervisor: Hypervisor
+    router: Router
+    tenant_hypervisor: str | None
+    tenant_address: IPv4Address | None
+    segments: Mapping[str, Segment]
+    guests: tuple[Guest, ...]  # in start order
+    reservations: tuple[Reservation, ...]
+    records: tuple[Record, ...]
+    planned: Mapping[str, str]  # responsibility -> reason
+    waivers: tuple[Waiver, ...]
+    exceptions: tuple[AllowedStranger, ...]
+    guest_deadline_s: float
+    known_hosts: tuple[Path, ...]  # pinned host keys, committed beside the inventory first
+    state_dir: Path  # journal, learned host keys, reports; outside the inventory
+
+    def guest(self, name: str) -> Guest:
+        """The guest of that name; KeyError when it is not declared."""
+        for guest in self.guests:
+            if guest.name == name:
+                return guest
+        raise KeyError(name)

@@ -1,0 +1,97 @@
+"""What is: values read from the hypervisor. Absent is None; `source` names the question that was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ObservedNic:
+    slot: str
+    model: str
+    mac: str  # in the case PVE keeps it
+    bridge: str | None
+    vlan_tag: int | None
+
+
+@dataclass(frozen=True)
+class ObservedGuest:
+    """One VM: its configuration and its live state."""
+
+    vmid: int
+    name: str | None
+    status: str  # running, stopped
+    template: bool
+    lock: str | None
+    tags: frozenset[str]
+    description: str
+    nics: Mapping[str, ObservedNic]  # by slot
+    memory_mib: int
+    cores: int
+    onboot: bool
+    start_order: int | None
+    start_delay_s: int | None
+    protection: bool
+    agent: bool
+    disks: Mapping[str, str]  # slot -> volume string
+    digest: str
+    config: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True)
+class ObservedStorage:
+    name: str
+    type: str
+    content: frozenset[str]
+    enabled: bool
+    shared: bool
+    total_bytes: int | None
+    available_bytes: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class ObservedBridge:
+    name: str
+    ports: tuple[str, ...]
+    active: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class ObservedDisk:
+    path: str
+    kind: str  # ssd, hdd, nvme, usb, unknown
+    size_bytes: int
+    source: str
+
+
+@dataclass(frozen=True)
+class ObservedNode:
+    """The hypervisor as its API describes it."""
+
+    name: str
+    pve_version: str  # 8.4.1
+    kernel: str
+    memory_bytes: int
+    cpu_model: str
+    cpu_sockets: int
+    cpu_cores: int
+    cpu_threads: int
+    hvm: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class ObservedCluster:
+    """What would be there if the node were not alone."""
+
+    nodes: tuple[str, ...]
+    cluster_name: str | None
+    ha_resources: tuple[str, ...]
+    ha_groups: tuple[str, ...]
+    replication_jobs: tuple[str, ...]
+    sources: tuple[str, ...]

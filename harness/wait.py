@@ -1,0 +1,42 @@
+"""Wait for one condition with a deadline, and say at its end what was last seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Waited(Generic[T]):
+    """What a wait ended with; `value` is None when the deadline came first."""
+
+    value: T | None
+    last_seen: str
+    seconds: float
+
+
+def wait_until(
+    look: Callable[[], tuple[T | None, str]],
+    *,
+    deadline_s: float,
+    first_pause_s: float = 0.1,
+    longest_pause_s: float = 1.0,
+) -> Waited[T]:
+    """Call `look` until its first element is not None or `deadline_s` seconds have passed.
+
+    `look` returns (value or None, what it saw). Pauses grow from `first_pause_s` to `longest_pause_s`;
+    there is no pause after the last answer. Exceptions of `look` pass through.
+    """
+    started = time.monotonic()
+    pause = first_pause_s
+    while True:
+        value, seen = look()
+        elapsed = time.monotonic() - started
+        if value is not None or elapsed >= deadline_s:
+            return Waited(value, seen, elapsed)
+        time.sleep(min(pause, max(0.0, deadline_s - elapsed)))
+        pause = min(pause * 1.5, longest_pause_s)
