@@ -1,0 +1,102 @@
+"""Imports point one way: surface -> composition -> adapters -> model -> base."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+BASE = {"errors", "wait", "evidence"}
+MODEL = {"inventory", "identity", "contract", "observed", "plan", "secrets"}
+ADAPTERS = {"pve", "routers", "remote", "probe", "lab", "journal"}
+COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "demo", "doctor", "site", "command"}
+LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION)
+
+
+def part_of(module: str) -> str | None:
+    """`harness.pve.client` belongs to the part `pve`; None for what is not ours."""
+    names = module.split(".")
+    return names[1] if names[0] == "harness" and len(names) > 1 else None
+
+
+def layer_of(part: str) -> int:
+    return next(height for height, layer in enumerate(LAYERS) if part in layer)
+
+
+def source_files() -> list[Path]:
+    return sorted((ROOT / "harness").rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every absolute name a file imports; `from harness import x` counts as harness.x."""
+    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from ([f"{origin}.{alias.name}" for alias in node.names] if origin == "harness" else [origin])
+
+
+def edges() -> list[tuple[str, str, Path]]:
+    found = []
+    for path in source_files():
+        importer = part_of(module_of(path))
+        for name in imports_of(path):
+            imported = part_of(name)
+            if importer and imported and importer != imported:
+                found.append((importer, imported, path.relative_to(ROOT)))
+    return found
+
+
+def test_every_part_has_a_layer() -> None:
+    known = set().union(*LAYERS)
+    assert {part for path in source_files() if (part := part_of(module_of(path)))} <= known
+
+
+def test_imports_point_down() -> None:
+    wrong = [f"{path}: {a} imports {b}" for a, b, path in edges() if layer_of(b) > layer_of(a)]
+    assert wrong == []
+
+
+def test_adapters_do_not_know_one_another() -> None:
+    wrong = [f"{path}: {a} imports {b}" for a, b, path in edges() if {a, b} <= ADAPTERS]
+    assert wrong == []
+
+
+def test_only_the_pve_adapter_knows_proxmoxer() -> None:
+    users = {path for path in source_files() if any(name.split(".")[0] == "proxmoxer" for name in imports_of(path))}
+    assert users, "nothing imports proxmoxer: this test looks in the wrong place"
+    assert all(path.is_relative_to(ROOT / "harness/pve") for path in users)
+
+
+def test_the_simulator_stands_on_the_standard_library_alone() -> None:
+    folder = ROOT / "harness/lab/pve"
+    foreign = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in folder.rglob("*.py")
+        for name in imports_of(path)
+        if name.startswith("harness.") and not name.startswith("harness.lab.pve")
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_sleep_lives_in_wait(path: Path) -> None:
+    """The simulator may pause to imitate PVE's slowness; everything else waits through harness.wait."""
+    allowed = path == ROOT / "harness/wait.py" or path.is_relative_to(ROOT / "harness/lab/pve")
+    assert allowed or "time.sleep" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_module_says_its_promise(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
