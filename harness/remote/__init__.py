@@ -1,0 +1,1 @@
+"""Reach hosts and guests over SSH with pinned host keys."""
