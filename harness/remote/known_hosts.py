@@ -80,7 +80,7 @@ def _is_blob(key_type: str, blob: str) -> bool:
 
 
 def parse(text: str) -> tuple[Entry, ...]:
-    """The entries of a known_hosts file; comments, empty lines and lines ssh cannot read are passed over, as ssh does."""
+    """The entries of a known_hosts file; what ssh itself cannot read is passed over, as ssh does."""
     return tuple(entry for line in text.splitlines() if (entry := _parse_line(line)) is not None)
 
 

@@ -1,0 +1,225 @@
+"""Ask the wire itself: DNS answers, open ports, banners, certificates, and who already has an address."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any
+from urllib.parse import urlsplit
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.reversename
+
+from harness import errors
+
+# UDP may lose a datagram; a second question inside the same time limit is what every resolver does.
+DNS_ATTEMPTS = 2
+
+
+def resolve_a(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[IPv4Address, ...]:
+    """The addresses `server` gives for `name`, through CNAMEs too; () when there is none."""
+    return tuple(IPv4Address(str(record)) for record in _ask(name, dns.rdatatype.A, server, port, timeout_s))
+
+
+def resolve_ptr(address: IPv4Address | str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[str, ...]:
+    """The names `server` gives for `address`; () when there is none."""
+    question = dns.reversename.from_address(str(address)).to_text()
+    return tuple(_plain(record.target) for record in _ask(question, dns.rdatatype.PTR, server, port, timeout_s))
+
+
+def resolve_cname(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
+    """The canonical name `server` gives for the alias `name`; None when there is none."""
+    targets = [_plain(record.target) for record in _ask(name, dns.rdatatype.CNAME, server, port, timeout_s)]
+    return targets[0] if targets else None
+
+
+def _plain(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()
+
+
+def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeout_s: float) -> list[Any]:
+    """The records of one kind in the answer: none for an absent name, an error when the server does not say."""
+    query = dns.message.make_query(name, kind)
+    asked = f"{kind.name} {name}"
+    answer = _exchange(query, asked, server, port, timeout_s)
+    if answer.rcode() == dns.rcode.NXDOMAIN:
+        return []
+    if answer.rcode() != dns.rcode.NOERROR:
+        raise errors.Refused(
+            tried=f"resolve {asked}",
+            on=f"{server} port {port}",
+            happened=f"the DNS server answered {dns.rcode.to_text(answer.rcode())}",
+            do="look whether that server is responsible for the zone and lets this machine ask",
+        )
+    return [record for rrset in answer.answer if rrset.rdtype == kind for record in rrset]
+
+
+def _exchange(query: dns.message.Message, asked: str, server: str, port: int, timeout_s: float) -> dns.message.Message:
+    for attempt in range(1, DNS_ATTEMPTS + 1):
+        try:
+            answer, _ = dns.query.udp_with_fallback(query, server, timeout_s / DNS_ATTEMPTS, port)
+        except (dns.exception.DNSException, OSError) as failure:
+            if attempt == DNS_ATTEMPTS or not isinstance(failure, dns.exception.Timeout):
+                raise errors.Unreachable(
+                    tried=f"resolve {asked}",
+                    on=f"{server} port {port}",
+                    happened=_why(failure) or "no DNS answer",
+                    do="look whether the DNS server runs and listens there",
+                ) from failure
+        else:
+            return answer
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _why(failure: Exception) -> str:
+    if isinstance(failure, (dns.exception.Timeout, TimeoutError)):
+        return "no answer within the time limit"
+    return failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+
+
+def tcp_open(address: str, port: int, timeout_s: float = 3.0) -> bool:
+    """Whether something listens there; False means the host itself said no, silence is Unreachable."""
+    try:
+        with socket.create_connection((address, port), timeout=timeout_s):
+            return True
+    except ConnectionRefusedError:
+        return False
+    except OSError as failure:
+        raise _silent("connect", address, port, failure) from failure
+
+
+def ssh_banner(address: str, port: int = 22, timeout_s: float = 3.0) -> str:
+    """The line with which an SSH server introduces itself."""
+    try:
+        with socket.create_connection((address, port), timeout=timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            line = connection.makefile("rb").readline(255).decode("ascii", "replace").strip()
+    except OSError as failure:
+        raise _silent("read the SSH banner", address, port, failure) from failure
+    if line.startswith("SSH-"):
+        return line
+    happened = f"it began with {line!r}, which is no SSH server" if line else "it closed the connection without a word"
+    raise errors.Unreachable(
+        tried="read the SSH banner",
+        on=f"{address} port {port}",
+        happened=happened,
+        do="look whether sshd listens there",
+    )
+
+
+def _silent(tried: str, address: str, port: int, failure: OSError) -> errors.Unreachable:
+    return errors.Unreachable(
+        tried=tried,
+        on=f"{address} port {port}",
+        happened=_why(failure) or "no answer",
+        do="look whether the host runs, has its address, and the service listens there",
+    )
+
+
+def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0) -> tuple[str, ...]:
+    """The host keys an SSH server offers, as `type base64`, sorted."""
+    argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-p", str(port), address]
+    ended = _tool(argv, timeout_s + 5, "openssh-client")
+    lines = [line.split() for line in ended.stdout.splitlines() if line and not line.startswith("#")]
+    keys = tuple(sorted(f"{words[1]} {words[2]}" for words in lines if len(words) >= 3))
+    if keys:
+        return keys
+    raise errors.Unreachable(
+        tried="read the SSH host keys",
+        on=f"{address} port {port}",
+        happened=" ".join(ended.stderr.split()[-12:]) or "no SSH server answered",
+        do="look whether the host runs, has its address, and its sshd listens there",
+    )
+
+
+def tls_fingerprint(url: str, timeout_s: float = 5.0) -> str:
+    """The SHA-256 of the certificate an https address shows, as AA:BB:…
+
+    The certificate is not judged here: the caller compares the fingerprint with the pinned one.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    try:
+        pem = ssl.get_server_certificate((host, port), timeout=timeout_s)
+    except OSError as failure:
+        raise _silent("read the TLS certificate", host, port, failure) from failure
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = None) -> str | None:
+    """How something that already has this address showed itself; None when nothing did.
+
+    A neighbour entry with `ignored_mac` is no stranger: the kernel remembers for half a minute a guest that is gone.
+    """
+    looks: tuple[Callable[[], str | None], ...] = (
+        lambda: _answers_ping(address, timeout_s),
+        lambda: _answers_tcp(address, 22, timeout_s),
+        # Last: the two questions above made the kernel ask who has the address.
+        lambda: _is_neighbour(address, ignored_mac),
+    )
+    return next((seen for look in looks if (seen := look()) is not None), None)
+
+
+def _answers_ping(address: str, timeout_s: float) -> str | None:
+    """The other looks stand without ping; it is not installed everywhere."""
+    if shutil.which("ping") is None:
+        return None
+    ended = _tool(
+        ["ping", "-n", "-q", "-c", "1", "-W", f"{max(1, round(timeout_s))}", address], timeout_s + 5, "iputils-ping"
+    )
+    return f"{address} answers ping" if ended.returncode == 0 else None
+
+
+def _answers_tcp(address: str, port: int, timeout_s: float) -> str | None:
+    try:
+        said = "accepts" if tcp_open(address, port, timeout_s) else "refuses"
+    except errors.Unreachable as silence:
+        cause = silence.__cause__
+        unreachable = {errno.EHOSTUNREACH, errno.ENETUNREACH, None}
+        if isinstance(cause, TimeoutError) or (isinstance(cause, OSError) and cause.errno in unreachable):
+            return None
+        raise
+    return f"{address} {said} connections on TCP port {port}"
+
+
+def _is_neighbour(address: str, ignored_mac: str | None) -> str | None:
+    """An entry that is not REACHABLE was not confirmed lately: an old one proves nothing."""
+    ended = _tool(["ip", "-json", "neigh", "show", "to", address], 5, "iproute2")
+    for entry in json.loads(ended.stdout or "[]"):
+        mac = str(entry.get("lladdr", "")).lower()
+        if "REACHABLE" in entry.get("state", []) and mac and mac != (ignored_mac or "").lower():
+            return f"{address} is held by the NIC {mac} on {entry['dev']} (neighbour table)"
+    return None
+
+
+def _tool(argv: list[str], limit_s: float, package: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+    except FileNotFoundError as missing:
+        raise errors.Missing(
+            tried=f"run {argv[0]}",
+            on="this machine",
+            happened="it is not installed",
+            do=f"install the package {package}",
+        ) from missing
+    except subprocess.TimeoutExpired as late:
+        raise errors.Unreachable(
+            tried=f"run {argv[0]}",
+            on=argv[-1],
+            happened=f"no answer within {limit_s:g} s",
+            do="look at the network there",
+        ) from late
