@@ -1,0 +1,147 @@
+"""Run PVE's workers: a UPID at once, the work in a thread, its log and end kept for whoever asks later."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .failures import ApiError, bad_parameters
+from .faults import Faults
+from .runtime import RuntimeFailed
+from .state import State
+
+UPID = re.compile(
+    r"UPID:([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?):([0-9A-F]{8}):([0-9A-F]{8,9}):([0-9A-F]{8}):([^:\s/]+):([^:\s/]*):([^:\s/]+):"
+)
+KEPT = 1000  # finished tasks
+Log = Callable[[str], None]
+
+
+class Interrupted(ApiError):  # noqa: N818 - what happened to the worker
+    """Somebody stopped the task."""
+
+    def __init__(self) -> None:
+        super().__init__(500, "received interrupt")
+
+
+class Worker:
+    """What the work of one task may do: write its log, spend time, notice that it is to stop."""
+
+    def __init__(self, record: dict[str, Any], pace: float) -> None:
+        self.record = record
+        self.pace = pace
+        self.stop_asked = threading.Event()
+
+    @property
+    def upid(self) -> str:
+        return str(self.record["upid"])
+
+    def log(self, line: str) -> None:
+        self.record["log"].append(line)
+
+    def warn(self, line: str) -> None:
+        self.record["warnings"] = self.record.get("warnings", 0) + 1
+        self.log(f"WARN: {line}")
+
+    def spend(self, seconds: float) -> None:
+        """Wait as PVE would; raises Interrupted when the task is stopped meanwhile."""
+        if self.stop_asked.wait(seconds * self.pace):
+            raise Interrupted
+
+
+class Tasks:
+    """All tasks, the newest first in every list."""
+
+    def __init__(self, state: State, faults: Faults, node: str, pace: float) -> None:
+        self._state, self._faults, self._node, self._pace = state, faults, node, pace
+        self._running: dict[str, tuple[Worker, threading.Thread]] = {}
+        self._close_torn()
+
+    def _close_torn(self) -> None:
+        """A task that ran when the process was killed has no last line, which PVE calls an unexpected status."""
+        with self._state.changing() as data:
+            for record in data["tasks"]:
+                if "endtime" not in record:
+                    record |= {"endtime": int(time.time()), "status": "unexpected status"}
+
+    def start(self, kind: str, target: str, user: str, work: Callable[[Worker], None]) -> str:
+        """Begin `work` and return its UPID; whatever it raises becomes the task's exit status."""
+        with self._state.changing() as data:
+            data["next_pid"] += 1
+            record = self._record(data["next_pid"], kind, target, user)
+            data["tasks"].insert(0, record)
+            del data["tasks"][KEPT:]
+        worker = Worker(record, self._pace)
+        thread = threading.Thread(target=self._run, args=(worker, work), name=record["upid"], daemon=True)
+        self._running[record["upid"]] = (worker, thread)
+        thread.start()
+        return str(record["upid"])
+
+    def _record(self, pid: int, kind: str, target: str, user: str) -> dict[str, Any]:
+        started, ticks = int(time.time()), int(time.monotonic() * 100)
+        upid = f"UPID:{self._node}:{pid:08X}:{ticks:08X}:{started:08X}:{kind}:{target}:{user}:"
+        owner, _, token = user.partition("!")
+        record = {"upid": upid, "node": self._node, "pid": pid, "pstart": ticks, "starttime": started}
+        record |= {"type": kind, "id": target, "user": owner, "log": []}
+        return record | ({"tokenid": token} if token else {})
+
+    def _run(self, worker: Worker, work: Callable[[Worker], None]) -> None:
+        try:
+            self._work(worker, work)
+            warnings = worker.record.get("warnings", 0)
+            status = f"WARNINGS: {warnings}" if warnings else "OK"
+            last = f"TASK {status}"
+        except Interrupted:
+            status, last = "unexpected status", ""
+        except ApiError as error:
+            status = error.task_text()
+            last = f"TASK ERROR: {status}"
+        except Exception as error:  # the task's end is where PVE shows any failure; losing it would hide a bug of ours
+            status = f"{type(error).__name__}: {error}"
+            last = f"TASK ERROR: {status}"
+            raise
+        finally:
+            with self._state.changing():
+                if last:
+                    worker.log(last)
+                worker.record |= {"endtime": int(time.time()), "status": status}
+            self._running.pop(worker.upid, None)
+
+    def _work(self, worker: Worker, work: Callable[[Worker], None]) -> None:
+        fault = self._faults.for_task(worker.record["type"])
+        if fault is not None and fault.kind == "task-fail":
+            raise ApiError(500, fault.text)
+        if fault is not None:
+            worker.record["stall_s"] = fault.seconds
+        try:
+            work(worker)
+        except RuntimeFailed as error:
+            raise ApiError(500, str(error)) from error
+
+    def wait(self, upid: str, timeout_s: float) -> bool:
+        """Whether the task ended within `timeout_s`."""
+        running = self._running.get(upid)
+        if running is not None:
+            running[1].join(timeout_s)
+        return upid not in self._running
+
+    def stop(self, upid: str) -> None:
+        if (running := self._running.get(upid)) is not None:
+            running[0].stop_asked.set()
+            running[1].join(5 * self._pace)
+
+    def find(self, upid: str) -> dict[str, Any]:
+        """The record of a UPID; PVE's two refusals for a wrong and for an unknown one."""
+        if not UPID.fullmatch(upid):
+            raise bad_parameters({"upid": "unable to parse worker upid"})
+        for record in self.all():
+            if record["upid"] == upid:
+                return record
+        raise bad_parameters({"upid": "no such task"})
+
+    def all(self) -> list[dict[str, Any]]:
+        with self._state.lock:
+            return list(self._state["tasks"])
