@@ -62,7 +62,7 @@ def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeo
             tried=f"resolve {asked}",
             on=f"{server} port {port}",
             happened=f"the DNS server answered {dns.rcode.to_text(answer.rcode())}",
-            do="look whether that server is responsible for the zone and lets this machine ask",
+            do="Look whether that server is responsible for the zone and lets this machine ask",
         )
     return [record for rrset in answer.answer if rrset.rdtype == kind for record in rrset]
 
@@ -77,7 +77,7 @@ def _exchange(query: dns.message.Message, asked: str, server: str, port: int, ti
                     tried=f"resolve {asked}",
                     on=f"{server} port {port}",
                     happened=_why(failure) or "no DNS answer",
-                    do="look whether the DNS server runs and listens there",
+                    do="Look whether the DNS server runs and listens there",
                 ) from failure
         else:
             return answer
@@ -116,7 +116,7 @@ def ssh_banner(address: str, port: int = 22, timeout_s: float = 3.0) -> str:
         tried="read the SSH banner",
         on=f"{address} port {port}",
         happened=happened,
-        do="look whether sshd listens there",
+        do="Look whether sshd listens there",
     )
 
 
@@ -125,7 +125,7 @@ def _silent(tried: str, address: str, port: int, failure: OSError) -> errors.Unr
         tried=tried,
         on=f"{address} port {port}",
         happened=_why(failure) or "no answer",
-        do="look whether the host runs, has its address, and the service listens there",
+        do="Look whether the host runs, has its address, and the service listens there",
     )
 
 
@@ -141,7 +141,7 @@ def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0) -> tuple
         tried="read the SSH host keys",
         on=f"{address} port {port}",
         happened=" ".join(ended.stderr.split()[-12:]) or "no SSH server answered",
-        do="look whether the host runs, has its address, and its sshd listens there",
+        do="Look whether the host runs, has its address, and its sshd listens there",
     )
 
 
@@ -214,12 +214,12 @@ def _tool(argv: list[str], limit_s: float, package: str) -> subprocess.Completed
             tried=f"run {argv[0]}",
             on="this machine",
             happened="it is not installed",
-            do=f"install the package {package}",
+            do=f"Install the package {package}",
         ) from missing
     except subprocess.TimeoutExpired as late:
         raise errors.Unreachable(
             tried=f"run {argv[0]}",
             on=argv[-1],
             happened=f"no answer within {limit_s:g} s",
-            do="look at the network there",
+            do="Look at the network there",
         ) from late

@@ -48,7 +48,7 @@ def router_login(contract: Contract) -> Login:
             tried="log in",
             on=router.name,
             happened="the inventory has no ssh login for it",
-            do=f"add mgmt_router.ssh to the host's variables ({router.declared})",
+            do=f"Add mgmt_router.ssh to the host's variables ({router.declared})",
         )
     return _login(contract, router.name, str(router.address), router.ssh)
 
@@ -127,4 +127,4 @@ def _check(login: Login) -> None:
 
 
 def _wrong(what: str, why: str) -> errors.Invalid:
-    return errors.Invalid(tried="write the ssh config", on=what, happened=why, do="correct it in the inventory")
+    return errors.Invalid(tried="write the ssh config", on=what, happened=why, do="Correct it in the inventory")

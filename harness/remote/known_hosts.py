@@ -66,7 +66,7 @@ def parse_key(text: str) -> HostKey:
         tried="read a host key",
         on=repr(text[:60]),
         happened="it is no public key of OpenSSH's form",
-        do="expect `<type> <base64>`, as in /etc/ssh/ssh_host_ed25519_key.pub",
+        do="Expect `<type> <base64>`, as in /etc/ssh/ssh_host_ed25519_key.pub",
     )
 
 
@@ -135,7 +135,7 @@ def pin(path: Path, name: str, address: str | None, keys: Iterable[HostKey]) -> 
     wanted = sorted(set(keys))
     if not wanted:
         raise errors.Invalid(
-            tried="pin host keys", on=name, happened="there is no key to pin", do="read the host's keys first"
+            tried="pin host keys", on=name, happened="there is no key to pin", do="Read the host's keys first"
         )
     hosts = [name] if address is None else [name, address]
     return _rewrite(path, hosts, [f"{','.join(hosts)} {key}" for key in wanted])
@@ -158,7 +158,7 @@ def learn(paths: Iterable[Path], learned: Path, name: str, address: str | None, 
             tried="learn the host key",
             on=name,
             happened=f"it offers {_fingerprints(shown)}, pinned is {_fingerprints(pinned)}",
-            do=f"find out why; if it was rebuilt by you, remove its lines from {learned} and try again",
+            do=f"Find out why; if it was rebuilt by you, remove its lines from {learned} and try again",
         )
     if verdict == "unknown":
         pin(learned, name, address, shown)
@@ -215,7 +215,7 @@ def _read(path: Path) -> str:
         return ""
     except OSError as refused:
         raise errors.Refused(
-            tried="read the pinned host keys", on=str(path), happened=str(refused), do="make the file readable"
+            tried="read the pinned host keys", on=str(path), happened=str(refused), do="Make the file readable"
         ) from refused
 
 

@@ -34,7 +34,7 @@ def render_script(*, hostname: str, fqdn: str) -> str:
                 tried="render the identity script",
                 on=repr(value),
                 happened="it is no host name",
-                do="use lower-case letters, digits and hyphens",
+                do="Use lower-case letters, digits and hyphens",
             )
     return f"HOSTNAME_WANTED={shlex.quote(hostname)}\nFQDN_WANTED={shlex.quote(fqdn)}\n{SCRIPT.read_text()}"
 
@@ -49,7 +49,7 @@ def parse_outcome(text: str) -> Outcome:
             tried="give the clone its own identity",
             on=said.get("hostname", ["the guest"])[-1],
             happened=f"the script ended early, last words: {' '.join(text.split()[-20:]) or 'none'}",
-            do="look at the guest's console; running provision again repeats this step",
+            do="Look at the guest's console; running provision again repeats this step",
         )
     return Outcome(
         hostname=said["hostname"][-1],

@@ -128,14 +128,14 @@ def _spawn(argv: list[str], login: Login, stdin: str | None, limit_s: float) -> 
             tried="run a command over SSH",
             on=_place(login),
             happened=f"no answer within {limit_s:g} s",
-            do="look whether the host still runs and its network answers",
+            do="Look whether the host still runs and its network answers",
         ) from late
     except FileNotFoundError as missing:
         raise errors.Missing(
             tried="run ssh",
             on="this machine",
             happened="there is no ssh program",
-            do="install the package openssh-client",
+            do="Install the package openssh-client",
         ) from missing
 
 
@@ -154,13 +154,13 @@ def _judge(
             tried=f"run {_shortened(command)}",
             on=_place(login),
             happened=f"it did not end within {timeout_s:g} s and was stopped",
-            do="look at the load of that host, then try again",
+            do="Look at the load of that host, then try again",
         )
     raise errors.Refused(
         tried=f"run {_shortened(command)}",
         on=_place(login),
         happened=f"the login shell ended with {ended.returncode}: {_one_line(stderr or stdout) or 'it said nothing'}",
-        do=f"give {login.user} a POSIX shell there, and coreutils (timeout)",
+        do=f"Give {login.user} a POSIX shell there, and coreutils (timeout)",
     )
 
 
@@ -177,7 +177,7 @@ def judge_failure(login: Login, said: str) -> errors.HarnessError:
         tried="log in by SSH",
         on=_place(login),
         happened=words,
-        do="look whether the host runs, has its address, and its sshd listens there",
+        do="Look whether the host runs, has its address, and its sshd listens there",
     )
 
 
@@ -187,7 +187,7 @@ def _untrusted(login: Login, happened: str) -> errors.Untrusted:
         tried="log in by SSH",
         on=_place(login),
         happened=happened,
-        do=f"compare `ssh-keyscan -p {login.port} {login.address}` with the host's own console; "
+        do=f"Compare `ssh-keyscan -p {login.port} {login.address}` with the host's own console; "
         f"if it is right, pin that key under the name {login.name} in {files}",
     )
 
@@ -195,10 +195,10 @@ def _untrusted(login: Login, happened: str) -> errors.Untrusted:
 def _how_to_be_let_in(login: Login) -> str:
     identity = login.identity_file
     if identity is None:
-        return f"name the key in the inventory (ssh.identity_file), or load it for user {login.user}"
+        return f"Name the key in the inventory (ssh.identity_file), or load it for user {login.user}"
     if not identity.exists():
-        return f"put the private key at {identity}, it is not there"
-    return f"add the public half of {identity} to the authorized keys of {login.user} there"
+        return f"Put the private key at {identity}, it is not there"
+    return f"Add the public half of {identity} to the authorized keys of {login.user} there"
 
 
 def _place(login: Login) -> str:
@@ -226,7 +226,7 @@ def _short_parent() -> Path:
         tried="make a folder for SSH's control sockets",
         on="this machine",
         happened=f"no writable temporary folder has a path shorter than {LONGEST_DIRECTORY - name_length} characters",
-        do="set TMPDIR to a short, writable folder",
+        do="Set TMPDIR to a short, writable folder",
     )
 
 
@@ -234,8 +234,11 @@ def _sweep(parent: Path) -> None:
     """Remove what runs left behind that were killed."""
     for folder in parent.glob(f"{DIRECTORY_PREFIX}*"):
         pid = folder.name.removeprefix(DIRECTORY_PREFIX).partition("-")[0]
-        if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
-            _end(folder)
+        try:
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
+                _end(folder)
+        except FileNotFoundError:
+            continue  # another run sweeps at the same moment
 
 
 def _alive(pid: int) -> bool:
@@ -254,4 +257,6 @@ def _end(directory: Path) -> None:
         # The host's name is not used with -O when the socket is given; a master that is gone already is no failure.
         argv = ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "any"]
         subprocess.run(argv, capture_output=True, timeout=CONNECT_TIMEOUT_S, check=False)
+        # The master removes it too, a moment later.
+        socket.unlink(missing_ok=True)
     shutil.rmtree(directory)

@@ -19,5 +19,5 @@ def observe(contract: Contract, run: Run) -> ObservedRouter:
         tried="read the reservations and records",
         on=router.name,
         happened=f"a router of kind {router.kind} cannot be read yet" if router.kind else "its kind is not declared",
-        do=f"set mgmt_router.kind to dnsmasq where that is true ({router.declared}), or check this router by hand",
+        do=f"Set mgmt_router.kind to dnsmasq where that is true ({router.declared}), or check this router by hand",
     )

@@ -104,7 +104,7 @@ def _follow_config(router: str, run: Run) -> _Found:
         tried="read dnsmasq's configuration",
         on=router,
         happened=f"its files name one another more than {DEEPEST} deep, last {', '.join(wanted)}",
-        do="look at conf-file and conf-dir in them",
+        do="Look at conf-file and conf-dir in them",
     )
 
 
@@ -142,7 +142,7 @@ def _processes(router: str, run: Run) -> list[tuple[str, ...]]:
         tried="read the reservations and records",
         on=router,
         happened="no dnsmasq is running there",
-        do="start it there; what nobody has loaded is no reservation",
+        do="Start it there; what nobody has loaded is no reservation",
     )
 
 
@@ -165,7 +165,7 @@ def _asked(router: str, run: Run, command: str, tried: str) -> str:
         tried=tried,
         on=router,
         happened=answer.stderr.strip() or f"the command ended with {answer.rc}",
-        do="log in there as root or as a user who may read dnsmasq's files",
+        do="Log in there as root or as a user who may read dnsmasq's files",
     )
 
 
