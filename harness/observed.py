@@ -95,3 +95,24 @@ class ObservedCluster:
     ha_groups: tuple[str, ...]
     replication_jobs: tuple[str, ...]
     sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BegunClone:
+    """A clone this machine has asked for, from its own journal: PVE cannot name it while it is in flight."""
+
+    guest: str
+    vmid: int
+    upid: str | None  # None: asked for, the answer never came
+
+
+@dataclass(frozen=True)
+class ObservedSite:
+    """The hypervisor as `plan` sees it."""
+
+    node: ObservedNode
+    guests: tuple[ObservedGuest, ...]
+    sees_all: bool  # False: only the VMs of the pool are in `guests`
+    hidden: frozenset[int]  # declared VMIDs that are in use by something that is not in `guests`
+    storages: tuple[ObservedStorage, ...]
+    begun: Mapping[int, BegunClone]  # by VMID

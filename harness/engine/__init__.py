@@ -1,0 +1,21 @@
+"""Observe a site, plan, and carry the plan out: the only writer."""
+
+from harness.engine.events import Event, GuestResult, Provisioned
+from harness.engine.lock import site_lock
+from harness.engine.looks import GuestLooks, real_looks
+from harness.engine.observe import journal_of, make_plan, observe
+from harness.engine.provision import Limits, provision
+
+__all__ = [
+    "Event",
+    "GuestLooks",
+    "GuestResult",
+    "Limits",
+    "Provisioned",
+    "journal_of",
+    "make_plan",
+    "observe",
+    "provision",
+    "real_looks",
+    "site_lock",
+]

@@ -1,0 +1,83 @@
+"""Make the clone itself: own hostname, machine-id and SSH host keys, and pin those keys over a channel we trust."""
+
+from __future__ import annotations
+
+from harness.engine.job import Job
+from harness.errors import HarnessError, Refused, TimedOut, Unreachable, Untrusted
+from harness.pve import agent
+from harness.pve.agent import AgentForbids, AgentSilent
+from harness.remote.known_hosts import HostKey
+from harness.remote.personalise import Outcome, parse_outcome
+from harness.wait import wait_until
+
+SCRIPT_DEADLINE_S = 60.0
+AGENT_TRIES = 3
+NEW_KEYS_DEADLINE_S = 20.0
+
+
+def personalise(job: Job, shown: frozenset[HostKey]) -> None:
+    """`shown` are the host keys seen on first contact: the template's, which every clone has."""
+    outcome = _through_agent(job)
+    if outcome is None:
+        job.result.identity_by = "ssh"
+        outcome = parse_outcome(job.looks.run_by_ssh(job.guest, shown, job.looks.script(job.guest)))
+    keys = frozenset(outcome.host_keys)
+    _wait_for_keys(job, keys)
+    job.looks.pin(job.guest, keys)
+    job.result.machine_id = outcome.machine_id
+    job.result.host_keys = tuple(str(key) for key in sorted(keys))
+
+
+def _through_agent(job: Job) -> Outcome | None:
+    """None when the agent may not do this: then SSH is the way."""
+    script = job.looks.script(job.guest)
+    for attempt in range(1, AGENT_TRIES + 1):
+        job.check()
+        try:
+            ended = agent.run_script(
+                job.writer, job.node, job.guest.vmid, script, deadline_s=SCRIPT_DEADLINE_S, check=job.check
+            )
+        except (AgentForbids, Refused) as error:
+            job.note("identity", f"not through the agent ({error.happened}): over SSH")
+            return None
+        except AgentSilent as error:
+            # The script changes nothing the second time, so it may be sent again when its answer was lost.
+            if attempt == AGENT_TRIES:
+                job.note("identity", f"the agent does not answer ({error.happened}): over SSH")
+                return None
+            job.retried("identity", error.happened)
+            continue
+        job.result.identity_by = "agent"
+        if ended.exit_code != 0:
+            raise HarnessError(
+                tried="give the clone its own identity through the guest agent",
+                on=job.on,
+                happened=f"the script ended with {ended.exit_code}: {' '.join((ended.err or ended.out).split()[-20:])}",
+                do="Look into the guest, then run the same command again",
+            )
+        return parse_outcome(ended.out)
+    return None
+
+
+def _wait_for_keys(job: Job, keys: frozenset[HostKey]) -> None:
+    """sshd restarts with the new keys; whoever shows others at that address is not this guest."""
+
+    def look() -> tuple[frozenset[HostKey] | None, str]:
+        job.check()
+        try:
+            shown = job.looks.host_keys(job.guest)
+        except Unreachable as error:
+            return None, error.happened
+        return (shown if shown and shown <= keys else None), ", ".join(key.fingerprint for key in sorted(shown))
+
+    waited = wait_until(look, deadline_s=NEW_KEYS_DEADLINE_S, first_pause_s=0.2)
+    if waited.value is not None:
+        return
+    expected = ", ".join(key.fingerprint for key in sorted(keys))
+    kind = Untrusted if "SHA256:" in waited.last_seen else TimedOut
+    raise kind(
+        tried=f"see the guest's own host keys at {job.guest.nic.address.ip}",
+        on=job.on,
+        happened=f"the guest says {expected}, the address shows {waited.last_seen}",
+        do="Find out whether another machine has this address; then run the same command again",
+    )

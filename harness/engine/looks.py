@@ -1,0 +1,71 @@
+"""How the engine meets a guest outside PVE's API: on the wire, over SSH, and in the file of pinned host keys."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import probe
+from harness.contract import Contract, Guest
+from harness.errors import HarnessError
+from harness.remote import known_hosts, personalise, ssh
+from harness.remote.known_hosts import HostKey
+
+PROBE_LIMIT_S = 1.0
+SCRIPT_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class GuestLooks:
+    """Each look raises Unreachable when nobody answers."""
+
+    answers: Callable[[Guest], str | None]  # who already has the guest's address
+    banner: Callable[[Guest], str]
+    host_keys: Callable[[Guest], frozenset[HostKey]]
+    script: Callable[[Guest], str]
+    run_by_ssh: Callable[[Guest, frozenset[HostKey], str], str]  # trusting exactly these keys; the script's output
+    pin: Callable[[Guest, frozenset[HostKey]], None]
+    lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
+
+
+def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None = None) -> GuestLooks:
+    learned = contract.state_dir / "known_hosts"
+    return GuestLooks(
+        answers=lambda guest: probe.answers_at(_address(guest), PROBE_LIMIT_S, guest.nic.mac),
+        banner=lambda guest: probe.ssh_banner(_address(guest), guest.ssh.port, PROBE_LIMIT_S),
+        host_keys=lambda guest: frozenset(
+            known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port)
+        ),
+        script=lambda guest: personalise.render_script(hostname=guest.name, fqdn=guest.fqdn),
+        run_by_ssh=lambda guest, keys, script: _run_by_ssh(contract, guest, keys, script),
+        pin=lambda guest, keys: _pin(learned, guest, keys),
+        lease=lease,
+    )
+
+
+def _run_by_ssh(contract: Contract, guest: Guest, keys: frozenset[HostKey], script: str) -> str:
+    """The template's host key is known to every clone: it is trusted for this one conversation and pinned nowhere."""
+    with tempfile.TemporaryDirectory(prefix="mgmt-first-contact-") as folder:
+        trusted = Path(folder) / "known_hosts"
+        known_hosts.pin(trusted, guest.name, None, keys)
+        login = replace(ssh.guest_login(contract, guest), known_hosts=(trusted,))
+        with ssh.connections([login]) as opened:
+            ended = ssh.run(opened, guest.name, "sudo -n sh -s", stdin=script, timeout_s=SCRIPT_LIMIT_S)
+    if not ended.succeeded:
+        raise HarnessError(
+            tried="give the clone its own identity over SSH",
+            on=guest.name,
+            happened=f"the script ended with {ended.rc}: {' '.join(ended.stderr.split()[-20:])}",
+            do=f"Let {guest.ssh.user} use sudo without a password in the template, then run the same command again",
+        )
+    return ended.stdout
+
+
+def _pin(learned: Path, guest: Guest, keys: frozenset[HostKey]) -> None:
+    known_hosts.pin(learned, guest.name, _address(guest), keys)
+
+
+def _address(guest: Guest) -> str:
+    return str(guest.nic.address.ip)

@@ -1,0 +1,61 @@
+"""Find out before the first change whether the token may make every change of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.contract import Contract
+from harness.errors import Refused
+from harness.plan import Plan
+from harness.pve.client import Client
+from harness.pve.read import Permissions, read_permissions
+
+Need = tuple[tuple[str, ...], str]  # any of these paths, one privilege
+
+# What the keys of a guest's configuration ask for, and starting it.
+ON_THE_GUEST = (
+    "VM.Audit",
+    "VM.Config.CPU",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.PowerMgmt",
+)
+
+
+def check_privileges(contract: Contract, plan: Plan, client: Client) -> None:
+    """One sentence that names everything that is missing."""
+    permissions = read_permissions(client)
+    missing = sorted({_said(need) for need in _needs(contract, plan) if not _granted(permissions, need)})
+    if missing:
+        raise Refused(
+            tried=f"provision as {client.who}",
+            on=client.url,
+            happened=f"the token lacks {'; '.join(missing)}; nothing was changed",
+            do="Grant it to the token and to its user (`pveum acl modify` on the node), then run this again",
+        )
+
+
+def _granted(permissions: Permissions, need: Need) -> bool:
+    paths, privilege = need
+    return any(permissions.has(path, privilege) for path in paths)
+
+
+def _said(need: Need) -> str:
+    paths, privilege = need
+    return f"{privilege} on {paths[0]}"
+
+
+def _needs(contract: Contract, plan: Plan) -> Iterator[Need]:
+    pool = contract.hypervisor.pool
+    for change in plan.changes:
+        guest = contract.guest(change.guest)
+        # What a pool grants holds for its members, and a new VM becomes one.
+        places = (f"/pool/{pool}", f"/vms/{guest.vmid}") if pool else (f"/vms/{guest.vmid}",)
+        yield from ((places, privilege) for privilege in ON_THE_GUEST)
+        yield (f"/sdn/zones/localnetwork/{guest.nic.bridge}",), "SDN.Use"
+        yield ("/",), "Sys.Modify"  # PVE asks this of whoever sets the start order
+        if change.clone is not None:
+            yield (f"/vms/{change.clone.template_vmid}",), "VM.Clone"
+            yield places, "VM.Allocate"
+            yield (f"/storage/{change.clone.target}",), "Datastore.AllocateSpace"

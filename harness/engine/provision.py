@@ -1,0 +1,162 @@
+"""Carry a plan out: every guest at once within limits, and a state the next run understands at every moment."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Set
+from dataclasses import dataclass
+
+from harness.contract import Contract
+from harness.engine.cloning import clone
+from harness.engine.configuring import configure, finish
+from harness.engine.events import GuestResult, Provisioned, Report
+from harness.engine.identity import personalise
+from harness.engine.job import Cancelled, Job, Shared
+from harness.engine.lock import site_lock
+from harness.engine.looks import GuestLooks
+from harness.engine.observe import journal_of, make_plan
+from harness.engine.privileges import check_privileges
+from harness.engine.reaching import reach
+from harness.engine.starting import start
+from harness.errors import HarnessError, Invalid, Unsafe
+from harness.plan import Change, Plan
+from harness.pve.client import Client, Writer
+
+
+@dataclass(frozen=True)
+class Limits:
+    guests_at_once: int = 10
+    # After Ctrl-C: how long guests may take to come to a point where stopping is clean.
+    stopping_s: float = 5.0
+
+
+def provision(
+    contract: Contract,
+    client: Writer,
+    *,
+    looks: GuestLooks,
+    report: Report,
+    reader: Client | None = None,
+    only: Set[str] | None = None,
+    limits: Limits = Limits(),
+) -> Provisioned:
+    """Make what is missing and finish what is half made; differences of other VMs are in the plan, untouched.
+
+    `reader` is the client the plan is made with, when its credential sees more than the writing one.
+    """
+    began = time.monotonic()
+    _check_names(contract, only)
+    with site_lock(contract.state_dir, contract.site):
+        plan = make_plan(contract, reader or client, only)
+        refuse(plan, contract)
+        if plan.changes:
+            check_privileges(contract, plan, client)
+        shared = Shared(contract, client, looks, journal_of(contract), report)
+        results = _all_at_once(shared, plan.changes, limits)
+    return Provisioned(plan, results, client.counts.writes, time.monotonic() - began)
+
+
+def refuse(plan: Plan, contract: Contract) -> None:
+    """Unsafe with every reason, when the plan has one."""
+    if not plan.refusals:
+        return
+    first, *others = plan.refusals
+    more = "".join(f"; {refusal.reason}" for refusal in others)
+    raise Unsafe(
+        tried="provision",
+        on=f"site {contract.site}",
+        happened=f"{first.reason}{more}; nothing was changed",
+        do="; ".join(dict.fromkeys(refusal.do for refusal in plan.refusals)),
+    )
+
+
+def _check_names(contract: Contract, only: Set[str] | None) -> None:
+    unknown = sorted((only or set()) - {guest.name for guest in contract.guests})
+    if unknown:
+        raise Invalid(
+            tried="provision",
+            on=f"site {contract.site}",
+            happened=f"the inventory has no management VM named {', '.join(unknown)}",
+            do=f"Name one of: {', '.join(guest.name for guest in contract.guests)}",
+        )
+
+
+def _all_at_once(shared: Shared, changes: tuple[Change, ...], limits: Limits) -> tuple[GuestResult, ...]:
+    """One thread per guest, a few at a time. They are daemons: an end of the process never waits for PVE."""
+    results = {change.guest: GuestResult(change.guest, change.vmid) for change in changes}
+    waiting: queue.SimpleQueue[Change] = queue.SimpleQueue()
+    for change in changes:
+        waiting.put(change)
+    workers = [
+        threading.Thread(target=_work, args=(shared, waiting, results), daemon=True, name=f"guest-{number}")
+        for number in range(min(limits.guests_at_once, len(changes)))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(0.1)  # in slices, so that Ctrl-C is heard
+    except KeyboardInterrupt:
+        shared.stop.set()
+        shared.tell(None, None, "note", "stopping; the next run goes on from here")
+        deadline = time.monotonic() + limits.stopping_s
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        raise
+    return tuple(results.values())
+
+
+def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str, GuestResult]) -> None:
+    while not shared.stop.is_set():
+        try:
+            change = waiting.get_nowait()
+        except queue.Empty:
+            return
+        job = Job(shared, shared.contract.guest(change.guest), change, results[change.guest])
+        try:
+            _build(job)
+        except Cancelled:
+            return
+        except HarnessError as error:
+            _failed(job, error)
+        except Exception as error:  # a bug in a thread must not look like a guest that is done
+            _failed(job, _unexpected(job, error))
+
+
+def _build(job: Job) -> None:
+    """Each step looks first at what is there, so that the same road makes a guest and finishes one."""
+    job.result.mode = str(job.change.clone) if job.change.clone is not None else None
+    with job.step("clone", job.change.detail):
+        vm = clone(job)
+    with job.step("configure", f"MAC {job.guest.nic.mac}, {job.guest.memory_mib} MiB, {job.guest.cores} cores"):
+        vm = configure(job, vm)
+    with job.step("start", "start"):
+        start(job, vm)
+    with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
+        keys = reach(job)
+    with job.step("identity", "own hostname, machine-id and host keys"):
+        personalise(job, keys)
+    with job.step("finish", "proven; pinned"):
+        finish(job, vm)
+    job.remember("done")
+    job.result.outcome = "created" if job.change.kind == "create" else "finished"
+
+
+def _failed(job: Job, error: HarnessError) -> None:
+    job.result.error = error
+    job.remember("failed", error=str(error))
+    job.shared.tell(job.guest.name, None, "failed", str(error))
+
+
+def _unexpected(job: Job, error: Exception) -> HarnessError:
+    wrapped = HarnessError(
+        tried="provision",
+        on=job.on,
+        happened=f"the tool itself failed: {type(error).__name__}: {error}",
+        do="Report this; running the same command again goes on from here",
+    )
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,289 @@
+"""The client reaches only the pinned machine, names every failure, and sends no write twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from harness.contract import SecretRef
+from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
+from harness.evidence import Evidence, Secret
+from harness.pve.client import IN_FLIGHT, Client, Writer, connect
+from harness.pve.errors import Absent, BadParameters, Conflict, Dropped, Locked, Rejected
+from harness.pve.tls import parse_fingerprint
+from tests.pve.served import SECRET, TOKEN_ID, Answer, Served, make_certificate
+
+VERSION = Answer({"release": "8.4", "repoid": "2a5fa54a8503f96d", "version": "8.4.1"})
+
+
+def reader(served: Served, evidence: Evidence | None = None) -> Client:
+    return connect(served.api(), purpose="verify", secret=SECRET, evidence=evidence, read_only=True)
+
+
+def writer(served: Served) -> Writer:
+    return connect(served.api(), purpose="provision", secret=SECRET, read_only=False)
+
+
+def failure_of(served: Served, answer: Answer, *, write: bool = False) -> HarnessError:
+    served.say("GET /x", answer)
+    served.say("PUT /x", answer)
+    with pytest.raises(HarnessError) as caught:
+        writer(served).put("/x", {"a": 1}) if write else reader(served).get("/x")
+    return caught.value
+
+
+def test_reads_through_a_pinned_fingerprint_and_records_it(served: Served) -> None:
+    served.say("GET /version", VERSION)
+    evidence = Evidence()
+    assert reader(served, evidence).get("/version")["version"] == "8.4.1"
+    assert [(fact.source, fact.asked) for fact in evidence.facts] == [("api", "GET /version")]
+    assert evidence.facts[0].answered == '{"release":"8.4","repoid":"2a5fa54a8503f96d","version":"8.4.1"}'
+    assert served.asked[0].headers["Authorization"] == f"PVEAPIToken={TOKEN_ID}={SECRET.reveal()}"
+
+
+def test_reads_through_a_certificate_authority(served: Served) -> None:
+    served.say("GET /version", VERSION)
+    client = connect(served.api(ca=True), purpose="verify", secret=SECRET, read_only=True)
+    assert client.get("/version")["release"] == "8.4"
+
+
+def test_another_certificate_is_not_trusted_and_hears_nothing(served: Served) -> None:
+    served.say("GET /version", VERSION)
+    api = served.api(fingerprint="AB" * 32)
+    with pytest.raises(Untrusted, match="SHA-256 fingerprint") as caught:
+        connect(api, purpose="verify", secret=SECRET, read_only=True).get("/version")
+    assert parse_fingerprint(served.fingerprint) in str(caught.value)
+    assert "openssl x509" in caught.value.do
+    assert served.asked == []
+
+
+def test_another_authority_is_not_trusted(served: Served, tmp_path: Path) -> None:
+    certificate, _ = make_certificate(tmp_path, "other")
+    api = dataclasses.replace(served.api(ca=True), ca_file=certificate)
+    with pytest.raises(Untrusted, match="certificate verify failed"):
+        connect(api, purpose="verify", secret=SECRET, read_only=True).get("/version")
+    assert served.asked == []
+
+
+def test_the_environment_cannot_weaken_or_divert(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests would take proxies and CA bundles from there."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    served.say("GET /version", VERSION)
+    assert reader(served).get("/version")["version"] == "8.4.1"
+
+
+def test_without_a_pin_there_is_no_client(served: Served) -> None:
+    api = dataclasses.replace(served.api(), fingerprint=SecretRef("file", "fingerprint.txt"))
+    with pytest.raises(Invalid, match="no switch that turns the check off"):
+        connect(api, purpose="verify", secret=SECRET, read_only=True)
+    text = f"sha256 Fingerprint={parse_fingerprint(served.fingerprint)}\n"
+    served.say("GET /version", VERSION)
+    client = connect(api, purpose="verify", secret=SECRET, read_only=True, fingerprint=text)
+    assert client.get("/version")["version"] == "8.4.1"
+
+
+def test_plain_http_is_refused_before_anything_is_sent(served: Served) -> None:
+    api = dataclasses.replace(served.api(), url="http://127.0.0.1:8006")
+    with pytest.raises(Invalid, match="https"):
+        connect(api, purpose="verify", secret=SECRET, read_only=True)
+
+
+@pytest.mark.parametrize("text", ["", "AA:BB", "zz" * 32, "AA" * 31])
+def test_what_is_no_fingerprint_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="not a SHA-256 fingerprint"):
+        parse_fingerprint(text)
+
+
+def test_tls_warnings_of_the_process_stay_on() -> None:
+    """proxmoxer switches them off when it is imported."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.warn("seen", urllib3.exceptions.InsecureRequestWarning, stacklevel=1)
+    assert len(seen) == 1
+
+
+def test_a_reading_client_has_no_way_to_write(served: Served) -> None:
+    client = reader(served)
+    assert not any(hasattr(client, name) for name in ("post", "put", "delete"))
+
+
+def test_no_secret_is_shown(served: Served) -> None:
+    error = failure_of(served, Answer(status=401, reason="invalid token value!", body=b""))
+    shown = f"{reader(served)!r} {error!r} {error} {error.__cause__!r}"
+    assert SECRET.reveal() not in shown
+
+
+def test_a_wrong_token_names_the_token_and_where_its_secret_is(served: Served) -> None:
+    error = failure_of(served, Answer(status=401, reason="invalid token value!", body=b""))
+    assert isinstance(error, Refused)
+    assert "401 invalid token value!" in error.happened
+    assert TOKEN_ID in error.tried
+    assert "/etc/secrets/verify.token" in error.do
+
+
+def test_a_missing_privilege_is_named_with_its_path(served: Served) -> None:
+    error = failure_of(served, Answer(status=403, reason="Permission check failed (/vms/101, VM.Clone)"), write=True)
+    assert isinstance(error, Refused)
+    assert f"Give VM.Clone on /vms/101 to {TOKEN_ID}" in error.do
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (500, "Configuration file 'nodes/hv01/qemu-server/999.conf' does not exist", Absent),
+        (500, "unable to find configuration file for VM 999 on node 'hv01'", Absent),
+        (500, "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout", Locked),
+        (500, "VM is locked (clone)", Locked),
+        (500, "checksum mismatch (file change by other user?)", Conflict),
+        (500, "unable to create VM 122: config file already exists", Rejected),
+        (500, "VM 100 qmp command 'guest-exec' failed - got timeout", Rejected),
+        (424, "node is not in a cluster, no join info available!", Rejected),
+        (501, "Method 'GET /nodes/hv01/foo' not implemented", Rejected),
+        (595, "Connection refused", Unreachable),
+        (596, "Broken pipe", Dropped),
+        (599, "Too many redirections", Dropped),
+    ],
+)
+def test_pves_words_decide_the_kind(served: Served, status: int, reason: str, kind: type[HarnessError]) -> None:
+    error = failure_of(served, Answer(status=status, reason=reason), write=True)
+    assert type(error) is kind
+    assert reason in error.happened
+
+
+def test_bad_parameters_are_all_named(served: Served) -> None:
+    texts = {"name": "invalid format - value does not look like a valid DNS name\n", "newid": "property is missing"}
+    error = failure_of(served, Answer(status=400, reason="Parameter verification failed.", errors=texts))
+    assert isinstance(error, BadParameters)
+    assert error.parameters["newid"] == "property is missing"
+    assert "name: invalid format - value does not look like a valid DNS name; newid: property is missing" in str(error)
+
+
+def test_the_whole_message_is_told_not_its_first_line(served: Served) -> None:
+    body = b'{"data":null,"message":"first line\\nsecond line\\n"}'
+    error = failure_of(served, Answer(status=500, reason="first line", body=body))
+    assert "first line\nsecond line" in error.happened
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    served = Served(f"https://127.0.0.1:{port}", Path("/nowhere"), "AB" * 32)
+    with pytest.raises(Unreachable, match="nobody answers there") as caught:
+        reader(served).get("/version")
+    assert type(caught.value) is Unreachable
+    assert f"127.0.0.1:{port}" in str(caught.value)
+
+
+def test_a_silent_machine_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.pve.tls.READ_LIMIT_S", 0.1)
+    monkeypatch.setattr("harness.pve.tls.CONNECT_LIMIT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        served = Served(f"https://127.0.0.1:{deaf.getsockname()[1]}", Path("/nowhere"), "AB" * 32)
+        with pytest.raises(Unreachable):
+            reader(served).get("/version")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b"<html>It works!</html>"),
+        Answer(body=b"[1, 2]"),
+        Answer(status=302, reason="Found", headers=(("Location", "https://elsewhere/"),)),
+    ],
+    ids=["html", "no envelope", "redirect"],
+)
+def test_another_web_server_is_not_taken_for_pve(served: Served, answer: Answer) -> None:
+    error = failure_of(served, answer)
+    assert isinstance(error, Unreachable)
+    assert "not as PVE's API does" in str(error)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        Answer(cut="before"),
+        Answer(status=596, reason="Broken pipe"),
+        Answer(status=500, reason="VM is locked (backup)"),
+    ],
+    ids=["cut", "596", "locked"],
+)
+def test_a_lost_read_is_asked_again_and_the_record_says_so(served: Served, lost: Answer) -> None:
+    served.say("GET /version", lost, VERSION)
+    client = reader(served)
+    assert client.get("/version")["version"] == "8.4.1"
+    assert served.times("GET /version") == 2
+    assert len(client.counts.retries) == 1
+    assert client.counts.retries[0].startswith("GET /version: ")
+
+
+def test_a_read_is_not_asked_for_ever(served: Served) -> None:
+    served.say("GET /version", Answer(status=596, reason="Broken pipe"))
+    with pytest.raises(Dropped):
+        reader(served).get("/version")
+    assert served.times("GET /version") == 3
+
+
+@pytest.mark.parametrize("lost", [Answer(cut="after"), Answer(status=596, reason="Broken pipe")], ids=["cut", "596"])
+def test_a_lost_write_is_sent_once_and_said_to_be_uncertain(served: Served, lost: Answer) -> None:
+    served.say("PUT /x", lost)
+    with pytest.raises(Dropped, match="whether the change was made is not known"):
+        writer(served).put("/x", {"onboot": True})
+    assert served.times("PUT /x") == 1
+
+
+def test_booleans_travel_as_numbers_and_deletes_in_the_query(served: Served) -> None:
+    served.say("PUT /x", Answer())
+    served.say("DELETE /x", Answer())
+    client = writer(served)
+    client.put("/x", {"onboot": True, "protection": False, "pool": None})
+    client.delete("/x", {"purge": True})
+    assert served.asked[0].body == "onboot=1&protection=0"
+    assert (served.asked[1].path, served.asked[1].body) == ("/x?purge=1", "")
+
+
+def test_three_requests_at_once_and_no_more(served: Served) -> None:
+    served.say("GET /slow", Answer(1))
+    client = reader(served)
+    with ThreadPoolExecutor(12) as many:
+        assert list(many.map(lambda _: client.get("/slow"), range(24))) == [1] * 24
+    assert 1 < served.most_at_once <= IN_FLIGHT
+
+
+def test_an_answer_is_kept_only_for_those_who_ask_for_it(served: Served) -> None:
+    served.say("GET /version", VERSION)
+    client = reader(served)
+    for cached in (False, True, True, False):
+        client.get("/version", cached=cached)
+    assert served.times("GET /version") == 2
+
+
+def test_a_ticket_is_fetched_once_and_sent_with_the_csrf_token(served: Served) -> None:
+    served.say("POST /access/ticket", Answer({"ticket": "PVE:root@pam:1::sig", "CSRFPreventionToken": "1:abc"}))
+    served.say("PUT /x", Answer())
+    served.say("GET /version", VERSION)
+    client = connect(served.api(), purpose="root", secret=Secret("a password"), read_only=False)
+    client.put("/x", {"a": 1})
+    client.get("/version")
+    assert served.asked[0].body == "username=root%40pam&password=a+password"
+    assert served.times("POST /access/ticket") == 1
+    assert served.asked[1].headers["Cookie"] == "PVEAuthCookie=PVE:root@pam:1::sig"
+    assert served.asked[1].headers["CSRFPreventionToken"] == "1:abc"
+    assert "CSRFPreventionToken" not in served.asked[2].headers
+
+
+def test_a_wrong_password_is_refused(served: Served) -> None:
+    served.say("POST /access/ticket", Answer(status=401, reason="authentication failure"))
+    with pytest.raises(Refused, match="authentication failure"):
+        connect(served.api(), purpose="root", secret=Secret("a password"), read_only=True).get("/version")
+
+
+def test_a_token_the_inventory_does_not_name(served: Served) -> None:
+    api = dataclasses.replace(served.api(), tokens={})
+    with pytest.raises(Invalid, match=r"api\.tokens\.provision"):
+        connect(api, purpose="provision", secret=SECRET, read_only=False)
