@@ -1,0 +1,21 @@
+"""The embedded lab: a router, a hypervisor and its guests in namespaces of this machine, with PVE's API simulated."""
+
+from harness.lab.access import control, ssh_command
+from harness.lab.lifecycle import down, up
+from harness.lab.requirements import missing_requirements
+from harness.lab.spec import LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.lab.status import memory_mib, status
+
+__all__ = [
+    "LabMachine",
+    "LabSpec",
+    "LabStatus",
+    "LabTemplate",
+    "control",
+    "down",
+    "memory_mib",
+    "missing_requirements",
+    "ssh_command",
+    "status",
+    "up",
+]

@@ -1,0 +1,76 @@
+"""Keep every process of the lab in one control group, so that none can be missed or left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import Missing, TimedOut
+from harness.wait import wait_until
+
+NAME = "mgmt-lab"
+
+
+def mount_point() -> Path | None:
+    """Where this machine has its cgroup2 tree: not everywhere at /sys/fs/cgroup."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(where)
+    return None
+
+
+def lab_group() -> Path:
+    """The lab's control group; it need not exist."""
+    mounted = mount_point()
+    if mounted is None:
+        raise Missing(
+            tried="find the control groups",
+            on="this machine",
+            happened="no cgroup2 file system is mounted",
+            do="Mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+        )
+    return mounted / NAME
+
+
+def make_group(name: str) -> Path:
+    """A control group of that name below the lab's."""
+    group = lab_group() / name
+    group.mkdir(parents=True, exist_ok=True)
+    return group
+
+
+def processes() -> Iterator[int]:
+    """The pids of everything the lab runs, guests included."""
+    for listing in lab_group().rglob("cgroup.procs"):
+        for line in listing.read_text().split():
+            if line != "0":
+                yield int(line)
+
+
+def end_all() -> None:
+    """Kill every process of the lab and remove its control groups."""
+    group = lab_group()
+    if not group.exists():
+        return
+    (group / "cgroup.kill").write_text("1")
+    waited = wait_until(lambda: _removed(group), deadline_s=10, first_pause_s=0.01, longest_pause_s=0.1)
+    if waited.value is None:
+        raise TimedOut(
+            tried="end the lab's processes",
+            on="this machine",
+            happened=f"after {waited.seconds:.0f} s {waited.last_seen}",
+            do=f"Look at them: cat {group}/cgroup.procs",
+        )
+
+
+def _removed(group: Path) -> tuple[bool | None, str]:
+    if "populated 1" in (group / "cgroup.events").read_text():
+        return None, "processes are still there"
+    for folder, _, _ in os.walk(group, topdown=False):
+        try:
+            Path(folder).rmdir()
+        except OSError as error:  # the last process has been counted out, but not yet taken out
+            return None, f"{folder} cannot be removed: {error.strerror}"
+    return True, "all gone"

@@ -1,0 +1,26 @@
+"""Run a program of the machine and turn its failure into the user's sentence."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+ON = "this machine"
+
+
+def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None, text: str | None = None) -> str:
+    """The output of `argv`; with `cgroup` it and all its children run there, so a later `down` finds them."""
+    inside = ("sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(cgroup)) if cgroup else ()
+    done = subprocess.run([*inside, *argv], input=text or "", capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HarnessError(tried=tried, on=ON, happened=f"{argv[0]} said: {last_lines(done.stderr)}", do=do)
+    return done.stdout
+
+
+def last_lines(text: str, count: int = 3) -> str:
+    """The end of a program's complaint on one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(lines[-count:]) or "nothing"

@@ -1,0 +1,112 @@
+"""Make the lab's keys, certificates, tokens and pinned host keys, new for each lab and readable by root only."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import ssl
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.lab.commands import run
+from harness.lab.paths import SECRETS
+from harness.lab.spec import LabMachine, LabSpec
+from harness.lab.trees import write_file
+
+PURPOSES = ("verify", "provision")
+_DO = "Check that openssl and ssh-keygen work on this machine"
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """An SSH host key pair, as its two files hold it."""
+
+    private: str
+    public: str
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What goes into the machines; everything a client needs lies in SECRETS as well."""
+
+    authorized_key: str
+    host_keys: dict[str, HostKey]  # by machine
+    template_host_key: HostKey
+    tls_key: str
+    tls_certificate: str
+    ca_certificate: str
+    fingerprint: str
+
+
+def make_credentials(spec: LabSpec) -> Credentials:
+    """New ones, with the clients' half written below SECRETS."""
+    SECRETS.mkdir(mode=0o700, parents=True)
+    write_file(SECRETS / "root.password", secrets.token_urlsafe(18), 0o600)
+    for purpose in PURPOSES:
+        write_file(SECRETS / f"{purpose}.token", str(uuid.uuid4()), 0o600)
+    key = _ssh_key(SECRETS / "ssh/id_ed25519", f"{spec.site}-lab")
+    machines = (spec.router, spec.hypervisor)
+    host_keys = {machine.name: _host_key(machine.name) for machine in machines}
+    known = "".join(_known_host(machine, spec.domain, host_keys[machine.name]) for machine in machines)
+    write_file(SECRETS / "ssh/known_hosts", known, 0o600)
+    tls_key, tls_certificate, ca_certificate = _certificates(spec)
+    write_file(SECRETS / "pve-root-ca.pem", ca_certificate)
+    fingerprint = fingerprint_of(tls_certificate)
+    write_file(SECRETS / "api.fingerprint", f"{fingerprint}\n")
+    template_key = _host_key(spec.template.name)
+    return Credentials(key.public, host_keys, template_key, tls_key, tls_certificate, ca_certificate, fingerprint)
+
+
+def fingerprint_of(certificate_pem: str) -> str:
+    """SHA-256 over the certificate, as PVE writes it: AA:BB:…"""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).digest().hex(":").upper()
+
+
+def _host_key(name: str) -> HostKey:
+    path = SECRETS / f"host-{name}"
+    key = _ssh_key(path, f"root@{name}")
+    for file in (path, path.with_name(f"{path.name}.pub")):
+        file.unlink()
+    return key
+
+
+def _ssh_key(path: Path, comment: str) -> HostKey:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
+    run(argv, tried="make an SSH key", do=_DO)
+    return HostKey(path.read_text(), path.with_name(f"{path.name}.pub").read_text())
+
+
+def _known_host(machine: LabMachine, domain: str, key: HostKey) -> str:
+    kind, value, *_ = key.public.split()
+    return f"{machine.name},{machine.name}.{domain},{machine.address} {kind} {value}\n"
+
+
+def _certificates(spec: LabSpec) -> tuple[str, str, str]:
+    """Key and certificate of the API and the CA that signed it, made as a PVE node makes its own."""
+    folder = SECRETS / "tls"
+    folder.mkdir(mode=0o700)
+    name, fqdn = spec.hypervisor.name, f"{spec.hypervisor.name}.{spec.domain}"
+    names = f"IP:127.0.0.1,IP:::1,DNS:localhost,IP:{spec.hypervisor.address},DNS:{name},DNS:{fqdn}"
+    extensions = folder / "extensions"
+    extensions.write_text(
+        "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\n"
+        f"subjectKeyIdentifier=hash\nsubjectAltName={names}\n"
+    )
+    new_key = ["-newkey", "rsa:2048", "-noenc"]
+    for argv in (
+        ["req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3650"]
+        + ["-subj", f"/CN=Proxmox Virtual Environment/OU={uuid.uuid4()}/O=PVE Cluster Manager CA"]
+        + ["-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+        ["req", *new_key, "-keyout", "node.key", "-out", "node.csr"]
+        + ["-subj", f"/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={fqdn}"],
+        ["x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "730"]
+        + ["-extfile", str(extensions), "-out", "node.pem"],
+    ):
+        run(["env", "-C", str(folder), "openssl", *argv], tried="make the API's certificate", do=_DO)
+    made = tuple((folder / name).read_text() for name in ("node.key", "node.pem", "ca.pem"))
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    return made[0], made[1], made[2]

@@ -1,0 +1,156 @@
+"""Write the disks of router, hypervisor and guest image: the Debian tree below, and over it what makes each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from harness.lab.credentials import PURPOSES, Credentials, HostKey
+from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, SECRETS, SIMULATOR
+from harness.lab.seed import seed_of, simulator_options
+from harness.lab.spec import LabMachine, LabSpec
+from harness.lab.trees import enable, link, mask, write_file, write_tree
+
+# Paths inside the hypervisor.
+PROGRAMS = "/usr/lib/mgmt-lab"
+IMAGE_INSIDE = "/var/lib/mgmt-lab/image"
+ROOTFS_INSIDE = "/var/lib/mgmt-lab/rootfs"
+GUESTS_INSIDE = "/var/lib/pve-guests"
+PACKAGES_INSIDE = "/srv/packages"
+
+ROUTER_NIC = "lan0"
+USER_ID = 1000
+
+
+def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path) -> Path:
+    """The router's machine folder, ready to be started."""
+    folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC)
+    upper = folder / "upper"
+    write_tree(FILES / "router", upper, _values(spec, spec.router))
+    _identify(upper, spec.router, credentials)
+    write_dnsmasq(spec, upper)
+    enable(upper, "dnsmasq.service")
+    enable(upper, "systemd-networkd.service", where="/lib/systemd/system")
+    mask(upper, "networking.service", "systemd-resolved.service")
+    return folder
+
+
+def write_dnsmasq(spec: LabSpec, tree: Path) -> None:
+    """The router's DHCP and DNS configuration, as handed to the lab."""
+    for name, text in spec.dnsmasq.items():
+        write_file(tree / (name.lstrip("/") if name.startswith("/") else f"etc/dnsmasq.d/{name}"), text)
+
+
+def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path], packages: Path) -> Path:
+    """The hypervisor's machine folder; `layers` ends with the Debian tree."""
+    folder = _machine(spec.hypervisor, layers=layers, inside=spec.bridge_port)
+    upper = folder / "upper"
+    write_tree(FILES / "hypervisor", upper, _values(spec, spec.hypervisor))
+    write_tree(FILES / "bin", upper / PROGRAMS[1:] / "bin", {})
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(SIMULATOR, upper / PROGRAMS[1:] / "simulator", ignore=ignored)
+    _identify(upper, spec.hypervisor, credentials)
+    _write_pve(spec, credentials, upper)
+    mask(upper, "systemd-networkd.service", "systemd-resolved.service")
+    GUESTS.mkdir()
+    binds = [(layers[-1], ROOTFS_INSIDE, "ro"), (packages, PACKAGES_INSIDE, "ro")]
+    binds += [(IMAGE, IMAGE_INSIDE, "ro"), (GUESTS, GUESTS_INSIDE, "rw")]
+    (folder / "mounts").write_text("".join(f"{source} {target} {mode}\n" for source, target, mode in binds))
+    return folder
+
+
+def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> None:
+    """What a clone of the template boots: made as an image factory without cloud-init leaves it.
+
+    Machine-id and host keys are the same in every clone; making them the clone's own is the provisioner's work.
+    """
+    tree = IMAGE / "content"
+    write_tree(FILES / "guest", tree, {"USER": spec.template.user})
+    (tree / "etc/sudoers.d" / spec.template.user).chmod(0o440)
+    write_file(tree / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+    _write_host_key(tree, credentials.template_host_key)
+    _add_user(tree, rootfs, spec.template.user, credentials.authorized_key)
+    link(tree / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+    enable(tree, "qemu-guest-agent.service")
+    enable(tree, "systemd-networkd.service", where="/lib/systemd/system")
+    mask(tree, "networking.service")
+    (IMAGE / "layers").write_text(f"{IMAGE_INSIDE}/content:{ROOTFS_INSIDE}")
+
+
+def _machine(machine: LabMachine, *, layers: list[Path], inside: str) -> Path:
+    folder = MACHINES / machine.name
+    for name in ("upper", "work", "root"):
+        (folder / name).mkdir(parents=True)
+    (folder / "layers").write_text(":".join(str(layer) for layer in layers))
+    (folder / "hostname").write_text(machine.name)
+    # 02:99:… and the address's last bytes: local, and easy to recognise in a capture.
+    mac = f"02:99:{machine.address.packed.hex(':')}"
+    (folder / "nics").write_text(f"port-{machine.name} {inside} {mac} lan\n")
+    (folder / "mounts").write_text("")
+    return folder
+
+
+def _values(spec: LabSpec, machine: LabMachine) -> dict[str, str]:
+    return {
+        "ADDRESS": str(machine.address),
+        "BRIDGE": spec.bridge,
+        "DOMAIN": spec.domain,
+        "GATEWAY": str(spec.router.address),
+        "NAME": machine.name,
+        "PORT": spec.bridge_port,
+        "PREFIX": str(IPv4Network(spec.network).prefixlen),
+        "SIMULATOR_OPTIONS": simulator_options(spec),
+    }
+
+
+def _identify(upper: Path, machine: LabMachine, credentials: Credentials) -> None:
+    write_file(upper / "etc/hostname", f"{machine.name}\n")
+    write_file(upper / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+    _write_host_key(upper, credentials.host_keys[machine.name])
+    (upper / "root").mkdir(mode=0o700)
+    _authorize(upper / "root", credentials.authorized_key)
+
+
+def _write_host_key(tree: Path, key: HostKey) -> None:
+    write_file(tree / "etc/ssh/ssh_host_ed25519_key", key.private, 0o600)
+    write_file(tree / "etc/ssh/ssh_host_ed25519_key.pub", key.public)
+
+
+def _authorize(home: Path, key: str) -> None:
+    (home / ".ssh").mkdir(mode=0o700)
+    write_file(home / ".ssh/authorized_keys", key, 0o600)
+
+
+def _write_pve(spec: LabSpec, credentials: Credentials, upper: Path) -> None:
+    node = upper / "etc/pve/nodes" / spec.hypervisor.name
+    write_file(node / "pve-ssl.key", credentials.tls_key, 0o640)
+    write_file(node / "pve-ssl.pem", credentials.tls_certificate, 0o640)
+    write_file(upper / "etc/pve/pve-root-ca.pem", credentials.ca_certificate, 0o640)
+    link(upper / "etc/pve/local", f"nodes/{spec.hypervisor.name}")
+    secrets = upper / "etc/mgmt-lab"
+    secrets.mkdir(mode=0o700)
+    write_file(secrets / "seed.json", json.dumps(seed_of(spec), indent=1))
+    for name in ("root.password", *(f"{purpose}.token" for purpose in PURPOSES)):
+        write_file(secrets / name, (SECRETS / name).read_text(), 0o600)
+
+
+def _add_user(tree: Path, rootfs: Path, user: str, key: str) -> None:
+    """The automation user as useradd makes it; nobody has a password, root included."""
+    entries = {
+        "passwd": f"{user}:x:{USER_ID}:{USER_ID}::/home/{user}:/bin/bash\n",
+        "group": f"{user}:x:{USER_ID}:\n",
+        "shadow": f"{user}:*:20000:0:99999:7:::\n",
+    }
+    for name, entry in entries.items():
+        original = rootfs / "etc" / name
+        write_file(tree / "etc" / name, original.read_text() + entry, original.stat().st_mode & 0o777)
+        os.chown(tree / "etc" / name, 0, original.stat().st_gid)
+    home = tree / "home" / user
+    home.mkdir(parents=True)
+    _authorize(home, key)
+    for path in (home, *home.rglob("*")):
+        os.chown(path, USER_ID, USER_ID)

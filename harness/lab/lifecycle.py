@@ -1,0 +1,168 @@
+"""Bring the lab up, whatever an earlier run left, and take it down so that nothing of it remains."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import HarnessError, TimedOut, Unsafe
+from harness.lab import cgroups, machines
+from harness.lab.credentials import Credentials, make_credentials
+from harness.lab.disks import write_dnsmasq, write_guest_image, write_hypervisor, write_router
+from harness.lab.links import remove_link, require_free_network
+from harness.lab.lock import one_at_a_time
+from harness.lab.packages import ensure_hypervisor_layer, ensure_packages
+from harness.lab.paths import CACHE, MACHINES, STATE
+from harness.lab.record import Record, made_from, read_record, record_of, write_record
+from harness.lab.requirements import require
+from harness.lab.rootfs import ensure_rootfs
+from harness.lab.spec import LabMachine, LabSpec, LabStatus
+from harness.lab.status import is_whole, status
+from harness.wait import wait_until
+
+Progress = Callable[[str], None]
+
+API_PORT = 8006
+SSH_PORT = 22
+BOOT_S = 60.0
+
+
+def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
+    """The lab of that spec, running; nothing is done when it already runs."""
+    require()
+    with one_at_a_time():
+        record = read_record()
+        if record is None or not is_whole(record) or record.made_from != made_from(spec):
+            if record is not None:
+                progress("The lab that is there is broken or another one: making it anew")
+            _make(spec, progress)
+        elif record.dnsmasq != dict(spec.dnsmasq):
+            progress("Giving the router its new configuration")
+            _change_router(spec, record)
+        else:
+            progress("The lab is up already")
+        return status()
+
+
+def down(progress: Progress) -> None:
+    """No process, namespace, mount, control group, link or file of the lab is left; what was built once stays cached."""
+    require()
+    with one_at_a_time():
+        progress("Taking the lab down")
+        _remove_everything()
+
+
+def _make(spec: LabSpec, progress: Progress) -> None:
+    _remove_everything()
+    require_free_network(spec)
+    try:
+        credentials = _prepare(spec, progress)
+        _start(spec, progress)
+        write_record(record_of(spec, credentials.fingerprint))
+    except BaseException:  # Ctrl-C too: half a lab is of no use to anybody
+        _remove_everything()
+        raise
+
+
+def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    rootfs = ensure_rootfs(progress)
+    packages = ensure_packages()
+    layer = ensure_hypervisor_layer(rootfs, packages, progress)
+    progress("Writing keys, certificates and disks")
+    STATE.mkdir(mode=0o700, parents=True)
+    credentials = make_credentials(spec)
+    write_guest_image(spec, credentials, rootfs)
+    write_router(spec, credentials, rootfs)
+    write_hypervisor(spec, credentials, [layer, rootfs], packages)
+    return credentials
+
+
+def _start(spec: LabSpec, progress: Progress) -> None:
+    progress(f"Starting router {spec.router.name} and hypervisor {spec.hypervisor.name}")
+    machines.start_switch(spec)
+    both = (spec.router, spec.hypervisor)
+    for machine in both:
+        machines.start_machine(MACHINES / machine.name)
+    for machine in both:
+        machines.wait_started(MACHINES / machine.name)
+    for machine in both:
+        _wait_booted(machine)
+    _wait_listening(spec.router, SSH_PORT)
+    _wait_listening(spec.hypervisor, SSH_PORT)
+    _wait_listening(spec.hypervisor, API_PORT)
+
+
+def _wait_booted(machine: LabMachine) -> None:
+    """Until systemd has started everything, and everything it started is well."""
+    folder = MACHINES / machine.name
+
+    def look() -> tuple[bool | None, str]:
+        state = machines.try_inside(folder, "systemctl", "is-system-running").stdout.strip()
+        return (True if state in ("running", "degraded") else None), state or "no answer from systemd"
+
+    waited = wait_until(look, deadline_s=BOOT_S, first_pause_s=0.05, longest_pause_s=0.2)
+    if waited.last_seen != "running":
+        failed = machines.try_inside(folder, "systemctl", "--failed", "--plain", "--no-legend").stdout.strip()
+        raise HarnessError(
+            tried="boot the machine",
+            on=machine.name,
+            happened=f"its systemd says {waited.last_seen}; failed units: {failed or 'none'}; {_why(folder, failed)}",
+            do="If it stays so when you run the same command again, the cause is in those units' last lines",
+        )
+
+
+def _why(folder: Path, failed: str) -> str:
+    unit = failed.split()[0] if failed else "init.scope"
+    return machines.try_inside(folder, "journalctl", "--no-pager", "-o", "cat", "-n", "5", "-u", unit).stdout.strip()
+
+
+def _wait_listening(machine: LabMachine, port: int) -> None:
+    def look() -> tuple[bool | None, str]:
+        try:
+            with socket.create_connection((str(machine.address), port), timeout=1):
+                return True, "it answers"
+        except OSError as error:
+            return None, str(error)
+
+    waited = wait_until(look, deadline_s=BOOT_S, first_pause_s=0.02, longest_pause_s=0.2)
+    if waited.value is None:
+        raise TimedOut(
+            tried=f"reach port {port}",
+            on=f"{machine.name} ({machine.address})",
+            happened=f"not within {waited.seconds:.0f} s: {waited.last_seen}",
+            do=f"Check that this machine's firewall lets traffic to {machine.address} through",
+        )
+
+
+def _change_router(spec: LabSpec, record: Record) -> None:
+    folder = MACHINES / spec.router.name
+    tree = Path(f"/proc/{machines.running(folder)}/root")
+    for name in record.dnsmasq.keys() - spec.dnsmasq.keys():
+        (tree / (name.lstrip("/") if name.startswith("/") else f"etc/dnsmasq.d/{name}")).unlink(missing_ok=True)
+    write_dnsmasq(spec, tree)
+    machines.run_inside(folder, "systemctl", "restart", "dnsmasq", tried="restart dnsmasq")
+    write_record(record_of(spec, record.fingerprint))
+
+
+def _remove_everything() -> None:
+    cgroups.end_all()
+    remove_link()
+    for folder in (STATE, *CACHE.glob("unfinished-*")):
+        _remove_tree(folder)
+
+
+def _remove_tree(folder: Path) -> None:
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    inside = [point for point in mounted if Path(point).is_relative_to(folder)]
+    if inside:
+        raise Unsafe(
+            tried="remove the lab's files",
+            on=str(folder),
+            happened=f"something is mounted there: {', '.join(inside)}",
+            do=f"Unmount it: umount {' '.join(inside)}",
+        )
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,96 @@
+"""Start the lab's switch and machines, find the running ones again, and run commands in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError, TimedOut
+from harness.lab import cgroups
+from harness.lab.commands import last_lines
+from harness.lab.paths import FILES, LINK, MACHINES
+from harness.lab.spec import LabSpec
+from harness.wait import wait_until
+
+START_TIME = 19  # index in /proc/PID/stat behind the command's name
+
+
+def start_switch(spec: LabSpec) -> None:
+    """The bridge everything is plugged into, and the link from it to this machine."""
+    folder = MACHINES / "switch"
+    folder.mkdir(parents=True)
+    address = f"{spec.tool_address}/{spec.network.prefixlen}"
+    outside = f"/proc/{os.getpid()}/ns/net"
+    _launch(folder, ["unshare", "--net", str(FILES / "bin/switch"), str(folder), outside, LINK, address])
+    wait_started(folder)
+
+
+def start_machine(folder: Path) -> None:
+    """Boot the machine of that folder; `wait_started` tells when its systemd exists."""
+    switch = running(MACHINES / "switch")
+    plugged = ["nsenter", f"--net=/proc/{switch}/ns/net"]
+    _launch(folder, [*plugged, str(FILES / "bin/supervise"), str(folder), str(cgroups.lab_group() / folder.name)])
+
+
+def wait_started(folder: Path) -> int:
+    """The pid of the machine's first process."""
+    waited = wait_until(
+        lambda: (running(folder), _console(folder)), deadline_s=10, first_pause_s=0.01, longest_pause_s=0.05
+    )
+    if waited.value is None:
+        raise TimedOut(
+            tried="start the machine",
+            on=folder.name,
+            happened=f"it did not start within {waited.seconds:.0f} s and said: {waited.last_seen}",
+            do="Run the same command again; if it stays so, look at what this machine forbids with `invoke doctor`",
+        )
+    return waited.value
+
+
+def running(folder: Path) -> int | None:
+    """The pid the folder's machine runs under; None when that process is gone, even if another has its pid."""
+    return alive(folder / "pid", Path("/proc"))
+
+
+def alive(record: Path, proc: Path) -> int | None:
+    """The pid in the record, seen through that /proc, when the process with its start time still runs."""
+    try:
+        pid, started = record.read_text().split()
+        fields = (proc / pid / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(pid) if fields[START_TIME] == started and fields[0] != "Z" else None
+
+
+def run_inside(folder: Path, *argv: str, tried: str) -> str:
+    """The output of a command run in the machine."""
+    done = try_inside(folder, *argv)
+    if done.returncode != 0:
+        said = last_lines(done.stderr or done.stdout)
+        raise HarnessError(tried=tried, on=folder.name, happened=f"{argv[0]} said: {said}", do="Run `invoke lab.down` and `invoke lab.up`")
+    return done.stdout
+
+
+def try_inside(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """The same without judging how it ended."""
+    pid = running(folder)
+    namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/"]
+    inside = ["nsenter", f"--target={pid}", *namespaces, "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *argv]
+    return subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def _launch(folder: Path, argv: Sequence[str]) -> None:
+    """Start a process that belongs to the lab and not to this program: it outlives it and is nobody's child."""
+    group = cgroups.make_group(folder.name)
+    joined = ["sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(group), *argv]
+    with (folder / "console.log").open("ab") as console:
+        subprocess.run(
+            ["setsid", "--fork", *joined], stdin=subprocess.DEVNULL, stdout=console, stderr=console, check=True, cwd="/"
+        )
+
+
+def _console(folder: Path) -> str:
+    log = folder / "console.log"
+    return last_lines(log.read_text(errors="replace")) if log.exists() else "nothing"

@@ -1,0 +1,96 @@
+"""Build the lab's package repository with the stand-ins for PVE's packages, and the hypervisor's installed state."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.lab import cgroups
+from harness.lab.commands import run
+from harness.lab.paths import CACHE, FILES
+from harness.lab.rootfs import digest_of
+from harness.lab.trees import write_file, write_tree
+
+INSTALLED = "8.4.1"
+# The first sixteen digits of the commit the real package was made from; 8.4.5 stands for "any newer one".
+REPOIDS = {"8.4.0": "ec58e45e1bcdf2ac", "8.4.1": "2a5fa54a8503f96d", "8.4.5": "0000000000000845"}
+WHERE = "/srv/packages"  # in the hypervisor
+PIN = f"Package: pve-manager\nPin: version {INSTALLED}\nPin-Priority: 1001\n"
+
+# Runs with the hypervisor's tree as its root: real apt and dpkg, so that their state is real too.
+_INSTALL = f"""
+set -eu
+cd "$1"
+mkdir -p "$3/upper" "$3/work" "$3/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" "$3/root"
+mkdir -p "$3/root{WHERE}"
+mount --bind "$1" "$3/root{WHERE}"
+mount -t proc proc "$3/root/proc"
+mount --bind /dev/null "$3/root/dev/null"
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+chroot "$3/root" apt-get -q update
+chroot "$3/root" apt-get -q install -y --no-install-recommends pve-manager={INSTALLED}
+chroot "$3/root" apt-mark hold pve-manager
+"""
+
+
+def ensure_packages() -> Path:
+    """The folder of the repository: one flat repository that apt reads by file:."""
+    folder = CACHE / f"packages-{digest_of([repr(REPOIDS), Path(__file__).read_text()], FILES / 'pve-manager')}"
+    if not folder.exists():
+        unfinished = CACHE / f"unfinished-{folder.name}"
+        unfinished.mkdir(parents=True)
+        _build_repository(unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def ensure_hypervisor_layer(rootfs: Path, packages: Path, progress: Callable[[str], None]) -> Path:
+    """What lies over the Debian tree on a bootstrapped hypervisor: pve-manager installed, pinned and held."""
+    files = FILES / "hypervisor/etc/apt"
+    layer = CACHE / f"hypervisor-{digest_of([rootfs.name, packages.name, Path(__file__).read_text()], files)}"
+    if not layer.exists():
+        progress(f"Installing the stand-in pve-manager {INSTALLED} (once)")
+        unfinished = CACHE / f"unfinished-{layer.name}"
+        write_tree(files, unfinished / "upper/etc/apt", {})
+        write_file(unfinished / "upper/etc/apt/preferences.d/pve-pin", PIN)
+        run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _INSTALL, "sh"]
+            + [str(packages), str(rootfs), str(unfinished)],
+            tried="install the stand-in packages",
+            do="Run the same command again; `lab.down` removes what it left",
+            cgroup=cgroups.make_group("build"),
+        )
+        (unfinished / "upper").rename(layer)
+        shutil.rmtree(unfinished)
+    return layer
+
+
+def _build_repository(folder: Path) -> None:
+    for version, repoid in REPOIDS.items():
+        tree = folder / "tree"
+        write_tree(FILES / "pve-manager", tree, {"VERSION": version, "REPOID": repoid})
+        run(
+            ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(folder / f"pve-manager_{version}_all.deb")],
+            tried="build the stand-in packages",
+            do="Check that dpkg works on this machine",
+        )
+        shutil.rmtree(tree)
+    index = "\n".join(_index_entry(package) for package in sorted(folder.glob("*.deb")))
+    (folder / "Packages").write_text(index)
+    digest = hashlib.sha256(index.encode()).hexdigest()
+    (folder / "Release").write_text(
+        "Origin: mgmt-lab\nLabel: mgmt-lab\nArchitectures: all amd64\n"
+        f"Date: Thu, 10 Apr 2025 17:07:00 UTC\nSHA256:\n {digest} {len(index.encode())} Packages\n"
+    )
+
+
+def _index_entry(package: Path) -> str:
+    control = run(["dpkg-deb", "--field", str(package)], tried="read a stand-in package", do="Run it again")
+    content = package.read_bytes()
+    return (
+        f"{control.rstrip()}\nFilename: ./{package.name}\nSize: {len(content)}\n"
+        f"SHA256: {hashlib.sha256(content).hexdigest()}\n"
+    )

@@ -1,0 +1,20 @@
+"""Where the lab keeps what it builds once and what belongs to the running one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FILES = Path(__file__).parent / "files"
+SIMULATOR = Path(__file__).parent / "pve"
+
+CACHE = Path("/var/cache/mgmt-lab")
+STATE = Path("/var/lib/mgmt-lab")
+LOCK = Path("/run/mgmt-lab.lock")  # outside STATE: `down` removes STATE while it holds the lock
+
+SECRETS = STATE / "secrets"
+MACHINES = STATE / "machines"
+GUESTS = STATE / "guests"  # the hypervisor's /var/lib/pve-guests: overlayfs cannot write onto an overlay
+IMAGE = STATE / "image"
+RECORD = STATE / "status.json"
+
+LINK = "mgmt-lab0"

@@ -1,0 +1,62 @@
+"""Remember which lab is up, and what it was made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from harness.lab.paths import FILES, RECORD, SIMULATOR
+from harness.lab.rootfs import digest_of
+from harness.lab.spec import LabSpec
+from harness.lab.trees import write_file
+
+
+@dataclass(frozen=True)
+class Record:
+    """Written as the last step of `up`: a lab without it is half built."""
+
+    site: str
+    domain: str
+    router: tuple[str, str]  # name, address
+    hypervisor: tuple[str, str]
+    user: str  # of the guests
+    fingerprint: str
+    made_from: str  # digest of everything that needs a new lab when it changes
+    dnsmasq: dict[str, str]
+
+
+def record_of(spec: LabSpec, fingerprint: str) -> Record:
+    """What `write_record` is to keep of a lab."""
+    return Record(
+        site=spec.site,
+        domain=spec.domain,
+        router=(spec.router.name, str(spec.router.address)),
+        hypervisor=(spec.hypervisor.name, str(spec.hypervisor.address)),
+        user=spec.template.user,
+        fingerprint=fingerprint,
+        made_from=made_from(spec),
+        dnsmasq=dict(spec.dnsmasq),
+    )
+
+
+def made_from(spec: LabSpec) -> str:
+    """The same for two specs that one lab serves both: the router's files can change while it runs."""
+    fixed = {key: repr(value) for key, value in vars(spec).items() if key != "dnsmasq"}
+    return digest_of([json.dumps(fixed, sort_keys=True)], FILES, SIMULATOR)
+
+
+def write_record(record: Record) -> None:
+    """In one step: there is a whole record or none."""
+    unfinished = RECORD.with_suffix(".new")
+    write_file(unfinished, json.dumps(vars(record), indent=1), 0o600)
+    unfinished.replace(RECORD)
+
+
+def read_record() -> Record | None:
+    """The record of the lab that was brought up last and not taken down; its machines may be dead."""
+    try:
+        kept: dict[str, Any] = json.loads(RECORD.read_text())
+    except (FileNotFoundError, PermissionError):
+        return None
+    return Record(**{**kept, "router": tuple(kept["router"]), "hypervisor": tuple(kept["hypervisor"])})

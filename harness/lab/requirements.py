@@ -1,0 +1,93 @@
+"""Say what this machine lacks to run the lab, and the one command that brings it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import Missing
+from harness.lab import cgroups
+
+# Program -> Debian package
+PROGRAMS = {
+    "dpkg-deb": "dpkg",
+    "ip": "iproute2",
+    "mmdebstrap": "mmdebstrap",
+    "openssl": "openssl",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "unshare": "util-linux",
+}
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing this machine lacks; `do` is what brings it."""
+
+    what: str
+    do: str
+
+
+def missing_requirements() -> list[Lack]:
+    """Everything that keeps the lab from running here; empty when it can."""
+    if platform.system() != "Linux":
+        return [Lack(f"the lab needs Linux; this is {platform.system()}", "Run it in a Debian 12 virtual machine")]
+    return [*_missing_programs(), *_missing_rights()]
+
+
+def require() -> None:
+    """Raise Missing with the first steps to take when the lab cannot run here."""
+    lacks = missing_requirements()
+    if lacks:
+        raise Missing(
+            tried="bring the lab up",
+            on="this machine",
+            happened="; ".join(lack.what for lack in lacks),
+            do="; then ".join(lack.do for lack in lacks),
+        )
+
+
+def _missing_programs() -> Iterator[Lack]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    absent = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+    if absent:
+        packages = " ".join(sorted({PROGRAMS[program] for program in absent}))
+        yield Lack(f"not installed: {', '.join(absent)}", f"apt-get install -y --no-install-recommends {packages}")
+
+
+def _missing_rights() -> Iterator[Lack]:
+    if os.geteuid() != 0:
+        yield Lack("the lab needs root for its namespaces", "Run the same command with sudo")
+        return
+    if cgroups.mount_point() is None:
+        yield Lack("no cgroup2 file system is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+    elif not (_cgroup_kill_exists()):
+        yield Lack(f"kernel {platform.release()} has no cgroup.kill", "Use a kernel of at least 5.14")
+    if "overlay" not in Path("/proc/filesystems").read_text() and not _succeeds("modprobe", "overlay"):
+        yield Lack("this kernel has no overlayfs", "Use a kernel with overlayfs (Debian's has it)")
+    if shutil.which("unshare") and not _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"):
+        yield Lack("namespaces cannot be made here", "Run outside an unprivileged container")
+    elif shutil.which("ip") and not _succeeds("unshare", "--net", "ip", "link", "add", "x", "type", "veth"):
+        yield Lack("virtual Ethernet links cannot be made here", "Use a kernel with veth (Debian's has it)")
+
+
+def _cgroup_kill_exists() -> bool:
+    mounted = cgroups.mount_point()
+    return mounted is not None and any(mounted.glob("*/cgroup.kill")) or _kernel() >= (5, 14)
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = platform.release().split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()))
+
+
+def _succeeds(*argv: str) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,122 @@
+"""Build the one Debian tree every machine of the lab stands on, once per recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.errors import Missing
+from harness.lab import cgroups
+from harness.lab.commands import run
+from harness.lab.paths import CACHE, FILES
+
+SUITE = "bookworm"
+PACKAGES = (
+    "ca-certificates cron dbus dnsmasq-base gnupg ifupdown2 iproute2 iputils-ping kmod logrotate netbase"
+    " openssh-server openssl procps python3 python3-apt qemu-guest-agent sudo systemd-resolved systemd-sysv udev"
+).split()
+UNUSED_PATHS = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
+# Units that would touch the kernel of the machine around the lab, or only cost time in it.
+MASKED = (
+    "apt-daily-upgrade.timer apt-daily.timer dev-hugepages.mount dev-mqueue.mount dpkg-db-backup.timer"
+    " e2scrub_all.timer e2scrub_reap.service fstrim.timer getty@tty1.service proc-sys-fs-binfmt_misc.automount"
+    " sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount"
+    " systemd-logind.service systemd-networkd-wait-online.service systemd-pstore.service"
+).split()
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def ensure_rootfs(progress: Callable[[str], None]) -> Path:
+    """The tree's folder, built now when this recipe has not been built before."""
+    rootfs = CACHE / f"rootfs-{_key()}"
+    if not rootfs.exists():
+        progress("Building the lab's Debian tree (about a minute, once)")
+        unfinished = CACHE / f"unfinished-{rootfs.name}"
+        _build(unfinished)
+        unfinished.rename(rootfs)
+    return rootfs
+
+
+def _key() -> str:
+    recipe = [SUITE, *PACKAGES, *UNUSED_PATHS, *MASKED, Path(__file__).read_text()]
+    return digest_of(recipe, FILES / "rootfs")
+
+
+def digest_of(texts: Iterable[str], *folders: Path) -> str:
+    """A short name for the texts and every file below the folders."""
+    digest = hashlib.sha256("\0".join(texts).encode())
+    for folder in folders:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+            digest.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _build(target: Path) -> None:
+    run(
+        [
+            "mmdebstrap",
+            "--mode=root",
+            "--variant=apt",
+            f"--include={','.join(PACKAGES)}",
+            *(f"--dpkgopt=path-exclude={path}" for path in UNUSED_PATHS),
+            "--dpkgopt=force-unsafe-io",
+            SUITE,
+            str(target),
+            *_sources(),
+        ],
+        tried="build the lab's Debian tree",
+        do="Check that `apt-get update` works on this machine, then run the same command again",
+        cgroup=cgroups.make_group("build"),
+    )
+    _make_neutral(target)
+
+
+def _sources() -> list[str]:
+    """Where this machine itself gets Debian from, as lines for the lab's suite."""
+    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    codename = _codename()
+    listed = run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)", "Created-By: Packages"],
+        tried="read the apt sources",
+        do="Check /etc/apt",
+    )
+    lines = set()
+    for entry in listed.splitlines():
+        origin, component, uri, release = entry.split()[:4]
+        if origin == "Debian" and component == "main" and release in {codename + end for end in ("", "-updates", "-security")}:
+            lines.add(f"deb {signed}{uri} {release.replace(codename, SUITE, 1)} main")
+    if not lines:
+        raise Missing(
+            tried="find a Debian mirror",
+            on="this machine",
+            happened=f"its apt sources have no index of Debian {codename}",
+            do="Run apt-get update on a Debian machine, then the same command again",
+        )
+    return sorted(lines)
+
+
+def _codename() -> str:
+    release = dict(line.partition("=")[::2] for line in Path("/etc/os-release").read_text().splitlines())
+    return release.get("VERSION_CODENAME", SUITE).strip('"')
+
+
+def _make_neutral(tree: Path) -> None:
+    """Take out what machines must not share and what points outside the lab."""
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    (tree / "etc/machine-id").write_text("")
+    for name in ("etc/resolv.conf", "etc/hostname", "etc/apt/sources.list"):
+        (tree / name).unlink(missing_ok=True)
+    for folder in ("etc/apt/sources.list.d", "var/lib/apt/lists", "var/cache/apt"):
+        shutil.rmtree(tree / folder)
+        (tree / folder).mkdir()
+    for unit in MASKED:
+        mask = tree / "etc/systemd/system" / unit
+        mask.unlink(missing_ok=True)
+        mask.symlink_to("/dev/null")
+    shutil.copytree(FILES / "rootfs", tree, dirs_exist_ok=True)
+    # apt takes the folder's age for the age of the lists and would skip the first update.
+    os.utime(tree / "var/lib/apt/lists", (0, 0))

@@ -1,0 +1,119 @@
+"""What a lab is made of and what a running one tells its clients: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class LabMachine:
+    """A machine that is there as long as the lab is."""
+
+    name: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True)
+class LabTemplate:
+    """The template the lab's hypervisor holds; `user` is the automation user in its image."""
+
+    vmid: int
+    name: str
+    build_mark: str
+    user: str
+
+
+@dataclass(frozen=True)
+class LabSpec:
+    """One lab. `dnsmasq` maps file names (relative ones are below /etc/dnsmasq.d) to their content."""
+
+    dnsmasq: Mapping[str, str]
+    site: str = "lab"
+    domain: str = "lab.deevnet.net"
+    network: IPv4Network = IPv4Network("198.18.99.0/24")
+    router: LabMachine = LabMachine("core-rt01", IPv4Address("198.18.99.1"))
+    hypervisor: LabMachine = LabMachine("hv01", IPv4Address("198.18.99.21"))
+    tool_address: IPv4Address = IPv4Address("198.18.99.254")
+    bridge: str = "vmbr0"
+    bridge_port: str = "eno1"
+    pool: str = "mgmt"
+    template: LabTemplate = LabTemplate(9000, "debian-lab-12", "lab-image-1", "a_autoprov")
+    hypervisor_state: Literal["bootstrapped"] = "bootstrapped"
+
+
+@dataclass(frozen=True)
+class LabToken:
+    id: str
+    file: str
+
+
+@dataclass(frozen=True)
+class LabApi:
+    """How to reach the simulated API."""
+
+    url: str
+    ca_file: str
+    fingerprint: str
+    root_user: str
+    root_password_file: str
+    tokens: Mapping[str, LabToken]
+
+
+@dataclass(frozen=True)
+class LabSsh:
+    """How to log in to the lab's hosts as `user`; guests are entered by the same key as the image's own user."""
+
+    identity_file: str
+    known_hosts_files: tuple[str, ...]
+    user: str
+
+
+@dataclass(frozen=True)
+class LabDns:
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """A machine of the lab; `pid` is its systemd, None when it does not run."""
+
+    name: str
+    address: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class LabGuest:
+    """A VM of the simulator; `address` is the one it holds a lease for."""
+
+    vmid: int
+    name: str
+    mac: str | None
+    address: str | None
+    status: str
+
+
+@dataclass(frozen=True)
+class LabStatus:
+    """Whether a lab is up, and everything a client needs to use it."""
+
+    up: bool
+    site: str | None = None
+    api: LabApi | None = None
+    ssh: LabSsh | None = None
+    dns: LabDns | None = None
+    hosts: tuple[LabHost, ...] = ()
+    guests: tuple[LabGuest, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON's own types."""
+        return {
+            **asdict(self),
+            "ssh": self.ssh and {**asdict(self.ssh), "known_hosts_files": list(self.ssh.known_hosts_files)},
+            "hosts": [asdict(host) for host in self.hosts],
+            "guests": [asdict(guest) for guest in self.guests],
+        }

@@ -1,0 +1,115 @@
+"""Tell what a running lab consists of, from its record, its processes and the simulator's own state."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from harness.lab import cgroups, machines
+from harness.lab.disks import GUESTS_INSIDE
+from harness.lab.paths import MACHINES, SECRETS
+from harness.lab.record import Record, read_record
+from harness.lab.spec import LabApi, LabDns, LabGuest, LabHost, LabSsh, LabStatus, LabToken
+
+DNS_PORT = 53
+SIMULATOR_STATE = "var/lib/pve-simulator"
+LEASES = "var/lib/misc/dnsmasq.leases"
+
+
+def status() -> LabStatus:
+    """What is there now; also while nothing is."""
+    record = read_record()
+    if record is None:
+        return LabStatus(up=False)
+    return LabStatus(
+        up=is_whole(record),
+        site=record.site,
+        api=_api(record),
+        ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
+        dns=LabDns(record.router[1], DNS_PORT),
+        hosts=tuple(
+            LabHost(name, address, machines.running(MACHINES / name))
+            for name, address in (record.router, record.hypervisor)
+        ),
+        guests=_guests(record),
+    )
+
+
+def is_whole(record: Record) -> bool:
+    """Whether the switch and both machines run."""
+    names = ("switch", record.router[0], record.hypervisor[0])
+    return all(machines.running(MACHINES / name) is not None for name in names)
+
+
+def root_of(machine: str) -> Path | None:
+    """The machine's own file system as seen from here; None when it does not run."""
+    pid = machines.running(MACHINES / machine)
+    return None if pid is None else Path(f"/proc/{pid}/root")
+
+
+def memory_mib() -> float:
+    """What the lab's processes take together, guests included; shared pages are counted once."""
+    if not cgroups.lab_group().exists():
+        return 0.0
+    return sum(_pss_kib(pid) for pid in set(cgroups.processes())) / 1024
+
+
+def _pss_kib(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it ended after it was listed
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+
+
+def _api(record: Record) -> LabApi:
+    return LabApi(
+        url=f"https://{record.hypervisor[1]}:8006",
+        ca_file=str(SECRETS / "pve-root-ca.pem"),
+        fingerprint=record.fingerprint,
+        root_user="root@pam",
+        root_password_file=str(SECRETS / "root.password"),
+        tokens={
+            purpose: LabToken(f"{purpose}@pve!harness", str(SECRETS / f"{purpose}.token"))
+            for purpose in ("verify", "provision")
+        },
+    )
+
+
+def _guests(record: Record) -> tuple[LabGuest, ...]:
+    """From the simulator's files, not its API: looking must not use up a fault somebody has set."""
+    root = root_of(record.hypervisor[0])
+    if root is None or not (root / SIMULATOR_STATE / "state.json").exists():
+        return ()
+    known: dict[str, Any] = json.loads((root / SIMULATOR_STATE / "state.json").read_text())
+    leases = _leases(record.router[0])
+    return tuple(_guest(int(vmid), vm["config"], root, leases) for vmid, vm in sorted(known["vms"].items()))
+
+
+def guest_pid(machine_root: Path, vmid: int) -> int | None:
+    """The pid of the guest's systemd as the hypervisor counts; None when it does not run."""
+    return machines.alive(machine_root / GUESTS_INSIDE[1:] / str(vmid) / "pid", machine_root / "proc")
+
+
+def _guest(vmid: int, config: dict[str, str], root: Path, leases: dict[str, str]) -> LabGuest:
+    found = re.search(r"=((?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})", config.get("net0", ""))
+    mac = found[1] if found else None
+    running = guest_pid(root, vmid) is not None
+    return LabGuest(
+        vmid=vmid,
+        name=config.get("name", f"VM {vmid}"),
+        mac=mac,
+        address=leases.get(mac.lower()) if mac and running else None,
+        status="running" if running else "template" if config.get("template") == "1" else "stopped",
+    )
+
+
+def _leases(router: str) -> dict[str, str]:
+    """Address by MAC, as dnsmasq keeps them: expiry, MAC, address, name, client identifier."""
+    root = root_of(router)
+    if root is None or not (root / LEASES).exists():
+        return {}
+    fields = [line.split() for line in (root / LEASES).read_text().splitlines()]
+    return {line[1].lower(): line[2] for line in fields if len(line) >= 4}
