@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import Literal, NewType
+from typing import TYPE_CHECKING, Literal, NewType
+
+if TYPE_CHECKING:
+    from harness.inventory import Inventory
 
 Mac = NewType("Mac", str)  # lowercase, colons
 VmId = NewType("VmId", int)  # 100..999999999
@@ -262,6 +265,7 @@ class Contract:
     guest_deadline_s: float
     known_hosts: tuple[Path, ...]  # pinned host keys, committed beside the inventory first
     state_dir: Path  # journal, learned host keys, reports; outside the inventory
+    site_folder: Path = Path()  # where relative commands and vault files of secret references start
 
     def guest(self, name: str) -> Guest:
         """The guest of that name; KeyError when it is not declared."""
@@ -269,3 +273,10 @@ class Contract:
             if guest.name == name:
                 return guest
         raise KeyError(name)
+
+
+def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
+    """What must be true of the inventory's site; nothing is derived in place of what the inventory says."""
+    from harness.inventory.resolving import resolve_contract  # noqa: PLC0415 - the inventory speaks in these nouns
+
+    return resolve_contract(inventory, state_dir=state_dir)

@@ -1,0 +1,73 @@
+"""Find every problem of an inventory folder at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from harness.inventory.merge import inventory_sources, read_site
+from harness.inventory.models import Unsound
+from harness.inventory.problems import Problem, distinct, error, warning
+from harness.inventory.rules_all import foreign_problems, shared_problems
+from harness.inventory.rules_guest import guest_problems
+from harness.inventory.rules_site import site_problems
+from harness.inventory.site import Inventory, build
+
+
+def site_names(folder: Path) -> list[str]:
+    """The folders below `folder` that are Ansible inventories."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if _is_site(entry))
+
+
+def _is_site(entry: Path) -> bool:
+    if not entry.is_dir() or entry.name.startswith(".") or entry.name in {"group_vars", "host_vars"}:
+        return False
+    return any(source.parent == entry and source.suffix in {"", ".yml", ".yaml"} for source in inventory_sources(entry))
+
+
+def examine(
+    folder: Path, asked: Sequence[str], *, explicit: bool, today: date
+) -> tuple[list[Inventory], list[Problem]]:
+    """All sites of the folder, typed, and the problems of those `asked` for."""
+    sites: list[Inventory] = []
+    problems: list[Problem] = []
+    for name in site_names(folder):
+        raw = read_site(folder / name)
+        site, found = build(raw)
+        sites.append(site)
+        if name in asked:
+            problems += raw.problems
+            problems += [*found, *_rule_problems(site, explicit=explicit, today=today)]
+    reported = {(str(problem.file), problem.line, problem.path) for problem in problems}
+    shared = list(shared_problems(sites, asked, reported))
+    return sites, sorted(distinct([*shared, *problems]), key=lambda problem: (str(problem.file), problem.line))
+
+
+def _rule_problems(site: Inventory, *, explicit: bool, today: date) -> Iterator[Problem]:
+    yield from foreign_problems(site)
+    if not site.is_ours:
+        if site.whole:
+            yield _not_ours(site, explicit=explicit)
+        return
+    for rule in site_problems(site, today):
+        yield from _as_far_as_sound(rule)
+    for guest in site.guests:
+        if guest.vm is not None:
+            for rule in guest_problems(site, guest, guest.vm):
+                yield from _as_far_as_sound(rule)
+
+
+def _as_far_as_sound(rule: Iterable[Problem]) -> Iterator[Problem]:
+    """A rule ends where it meets a value that is wrong itself: that is reported already."""
+    with contextlib.suppress(Unsound):
+        yield from rule
+
+
+def _not_ours(site: Inventory, *, explicit: bool) -> Problem:
+    report = error if explicit else warning
+    hint = "add it to group_vars/all" if explicit else "the site was checked for identity only"
+    return report(site.anchor, ("mgmt_site",), found="nothing", expected="the key mgmt_site", hint=hint)

@@ -1,0 +1,355 @@
+"""The keys of the inventory that are ours, and those of the owner that we read, with their types."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from harness.contract import Category, CloneMode
+
+RESPONSIBILITIES = {
+    "metrics": "observability",
+    "logs": "observability",
+    "dashboards": "observability",
+    "alerting": "observability",
+    "ansible-runner": "automation",
+    "image-factory": "automation",
+    "bootstrap-coordination": "automation",
+    "inventory-validation": "automation",
+    "jump-host": "access",
+    "out-of-band": "access",
+}
+
+
+class Unsound(Exception):  # noqa: N818 - no failure: a rule that needs a value which is itself wrong stops here
+    """A value was asked for that the inventory does not soundly say."""
+
+
+class Model(BaseModel):
+    """Strict: a number in quotes is no number. A field that was wrong raises Unsound when it is read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                raise Unsound(name)
+            return super().__getattr__(name)
+
+
+class OwnersModel(Model):
+    """A key of the owner's layout: what we do not know there is only worth a warning."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "a text that is not empty")
+    return text
+
+
+def _only_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise PydanticCustomError("not_text", "a text in quotes")
+    return value
+
+
+def _only_date(value: Any) -> Any:
+    # A bare number would pass as seconds since the epoch.
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        return value
+    if type(value) is date:
+        return value
+    raise PydanticCustomError("not_date", "a date such as 2027-01-31")
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) != len(values):
+        raise PydanticCustomError("doubled", "each entry once")
+    return values
+
+
+Reason = Annotated[str, AfterValidator(_filled)]
+Day = Annotated[date, Field(strict=False), BeforeValidator(_only_date)]
+Address = Annotated[IPv4Address, Field(strict=False), BeforeValidator(_only_text)]
+Network = Annotated[IPv4Network, Field(strict=False), BeforeValidator(_only_text)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+VmId = Annotated[int, Field(ge=100, le=999_999_999)]
+HexByte = Annotated[str, Field(pattern=r"^[0-9a-f]{2}$", description="two lowercase hex digits in quotes")]
+ClauseId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\.[a-z0-9]+(-[a-z0-9]+)*$")]
+
+
+class Secret(Model):
+    """A reference to a secret: exactly one of the four."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    env: Reason | None = Field(None, description="the environment variable that holds it")
+    file: Reason | None = Field(None, description="the file that holds it, readable by its owner only")
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="argv whose output it is")
+    vault: Reason | None = Field(None, description="the Ansible Vault variable that holds it")
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if len(self.model_fields_set) != 1 or next(iter(self.model_dump(exclude_none=True)), None) is None:
+            raise PydanticCustomError("not_one", "exactly one of env, file, command, vault")
+        return self
+
+
+def _kind_of_text(value: Any) -> str:
+    return "reference" if isinstance(value, dict | Secret) else "text"
+
+
+Fingerprint = Annotated[
+    Annotated[str, Field(pattern=r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$"), Tag("text")]
+    | Annotated[Secret, Tag("reference")],
+    Discriminator(_kind_of_text),
+]
+
+
+class Ssh(Model):
+    user: Reason = Field("root", description="the user to log in as")
+    port: Port = 22
+    identity_file: Reason | None = Field(None, description="the private key; relative to the site folder")
+    known_hosts: Reason | None = Field(None, description="the pinned host keys; relative to the site folder")
+
+
+# --- group_vars/all: the site ---------------------------------------------------------------------------------------
+
+
+class AllowedStranger(Model):
+    vmid: VmId
+    reason: Reason = Field(description="why this VM may be there")
+    until: Day = Field(description="the last day of the exception")
+
+
+class Site(Model):
+    """`mgmt_site`: what the site is and who plays which part."""
+
+    status: Literal["active", "pending"]
+    authority: Literal["core", "bootstrap"]
+    core_router: str = Field(description="the host that is the core router")
+    hypervisor: str = Field(description="the host that is the management hypervisor")
+    tenant_hypervisor: str | None = Field(None, description="the host that carries the tenants")
+    planned: dict[str, Reason] = Field({}, description="responsibilities that no VM carries yet, with the reason")
+    exceptions: list[AllowedStranger] = Field([], description="VMs that may be on the hypervisor without being ours")
+    guest_deadline_s: Annotated[float, Field(gt=0)] = 90
+
+
+class Waiver(Model):
+    clause: ClauseId = Field(description="the id of a clause, such as hardware.memory")
+    reason: Reason = Field(description="why the clause does not apply here")
+    owner: Reason | None = None
+    until: Day = Field(description="the last day of the waiver")
+
+
+class MacNamespace(Model):
+    """`mgmt_mac_namespace`: what the bytes of a management VM's MAC mean: prefix:environment:role:group:index."""
+
+    prefix: Annotated[str, Field(pattern=r"^[0-9a-f]{2}:[0-9a-f]{2}$", description="two bytes, such as 02:de")]
+    environment: HexByte
+    roles: dict[str, HexByte] = Field(description="the byte of each category")
+    groups: dict[str, HexByte] = Field(description="the byte of each service group")
+
+
+class Vlan(OwnersModel):
+    """An entry of the owner's `deevnet_vlans`."""
+
+    vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = None
+    subnet: Network | None = None
+    gateway: Address | None = None
+    dhcp_range_start: Address | None = None
+    dhcp_range_end: Address | None = None
+
+
+# --- The management hypervisor --------------------------------------------------------------------------------------
+
+
+class Token(Model):
+    id: Annotated[str, Field(pattern=r"^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]+$")] = Field(
+        description="user@realm!name"
+    )
+    secret: Secret = Field(description="a reference to the token's value: env, file, command or vault")
+
+
+class Tokens(Model):
+    verify: Token = Field(description="the token that can only read")
+    provision: Token | None = Field(None, description="the token that may create VMs in the pool")
+
+
+class Api(Model):
+    url: Annotated[str, Field(pattern=r"^https://[^/\s:@]+:\d+/?$")] = Field(description="https://name:8006")
+    fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the certificate, or a reference to it")
+    ca_file: Reason | None = Field(None, description="the CA that signed the certificate")
+    tokens: Tokens
+
+    @model_validator(mode="after")
+    def _one_anchor(self) -> Api:
+        if (self.fingerprint is None) == (self.ca_file is None):
+            raise PydanticCustomError("not_one", "exactly one of fingerprint, ca_file")
+        return self
+
+
+class Debian(Model):
+    release: Reason = Field(description="such as '12'")
+    codename: Reason
+    architecture: Reason
+
+
+class HardwareNic(Model):
+    speed_mbit: Annotated[int, Field(gt=0)]
+    model: Reason | None = None
+
+
+class Cpu(Model):
+    model: Reason
+    cores: Annotated[int, Field(gt=0)]
+    threads: Annotated[int, Field(gt=0)]
+
+
+class Hardware(Model):
+    pending: Reason | None = Field(None, description="why the hardware is not known yet")
+    memory_gib: Annotated[int, Field(gt=0)]
+    disk_gb: Annotated[int, Field(gt=0)]
+    solid_state: bool
+    nic: HardwareNic
+    product: Reason | None = None
+    cpu: Cpu | None = None
+
+
+class Bridge(Model):
+    port: Reason | None = Field(None, description="the physical NIC")
+    segments: list[str] = Field(description="the segments that VMs reach through the bridge")
+
+
+class Storage(Model):
+    type: Literal["dir", "lvm", "lvmthin", "zfspool", "btrfs"] = Field(description="a local storage type")
+    content: Annotated[
+        list[Literal["images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"]], AfterValidator(_unique)
+    ]
+
+
+class Template(Model):
+    name: Reason = Field(description="the template's name on the hypervisor")
+    vmid: VmId | None = None
+    storage: str = Field(description="the storage its disk is on")
+    os: Reason
+    build_mark: Reason = Field(description="the text that the image factory leaves in the notes")
+    user: Reason = Field(description="the automation user in the image")
+
+
+class Hypervisor(Model):
+    """`mgmt_hypervisor`: the management hypervisor as it must be."""
+
+    node: Reason = Field(description="PVE's own name of the node")
+    api: Api
+    ssh: Ssh
+    pve_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="in quotes, such as '8.4.1'")]
+    debian: Debian
+    hardware: Hardware
+    host_reserve_gib: Annotated[int, Field(ge=0)] = Field(description="memory that stays with the hypervisor")
+    bridges: Annotated[dict[str, Bridge], Field(min_length=1)]
+    storages: Annotated[dict[str, Storage], Field(min_length=1)]
+    pool: Reason | None = None
+    templates: Annotated[dict[str, Template], Field(min_length=1)]
+
+
+# --- A management VM ------------------------------------------------------------------------------------------------
+
+
+class Service(Model):
+    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target)$")]
+    ports: list[Port] = []
+    health: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(None, description="http(s)://…")
+
+
+class Vm(Model):
+    """`mgmt_vm`: a management VM; what stands in `mgmt_vm_defaults` need not be repeated."""
+
+    vmid: VmId = Field(description="fixed, and unique over all sites")
+    hypervisor: str = Field(description="the host it runs on")
+    category: Category = Field(description="observability, automation or access")
+    group: str = Field(description="a service group of mgmt_mac_namespace.groups")
+    index: Annotated[int, Field(ge=1, le=255)] = Field(description="the number within its group")
+    responsibilities: Annotated[list[str], AfterValidator(_unique)] = Field(
+        description="what the VM is there for",
+        json_schema_extra={"items": {"type": "string", "enum": [*RESPONSIBILITIES]}},
+    )
+    template: str = Field(description="a key of mgmt_hypervisor.templates")
+    bridge: str = Field(description="a key of mgmt_hypervisor.bridges")
+    vlan_tag: Annotated[int, Field(ge=1, le=4094)] | None = None
+    nic_model: Literal["virtio", "e1000", "e1000e", "vmxnet3", "rtl8139"] = "virtio"
+    memory_mib: Annotated[int, Field(ge=16)]
+    cores: Annotated[int, Field(ge=1, le=128)]
+    start_order: Annotated[int, Field(ge=0)]
+    start_delay_s: Annotated[int, Field(ge=0)] | None = None
+    clone: CloneMode = "auto"
+    storage: str | None = Field(None, description="the storage of a full clone")
+    services: list[Service] = []
+    ssh: Ssh
+
+
+class Router(Model):
+    """`mgmt_router`: how to read the core router."""
+
+    kind: Literal["opnsense", "vyos", "dnsmasq"]
+    dns: Address | None = None
+    dns_port: Port = 53
+    ssh: Ssh | None = None
+
+
+# --- The owner's keys -----------------------------------------------------------------------------------------------
+
+
+class Hardwired(OwnersModel):
+    mac: str | None = None
+
+
+class Infrastructure(OwnersModel):
+    """`infrastructure`: what a host is, wherever it stands."""
+
+    form: str | None = None
+    interfaces: dict[str, Hardwired] = {}
+
+
+class Dns(OwnersModel):
+    host_a_record: bool = False
+    dhcp_reservation: bool | None = None
+    cnames: list[str] | None = None
+    pxe_boot: dict[str, Any] | None = None
+
+
+class Interface(OwnersModel):
+    ip: str | None = None
+    prefix: Annotated[int, Field(ge=0, le=32)] | None = None
+    purpose: str | None = None
+    segment: str | None = None
+    gateway: str | None = None
+    dns_servers: Any = None
+    dns_search: Any = None
+    routes: Any = None
+    wol: bool | None = None
+    ansible: bool = False
+    dns: Dns = Dns()
+
+
+class Env(OwnersModel):
+    """`env`: how a host is bound to this site."""
+
+    role: str | None = None
+    interfaces: dict[str, Interface] = {}

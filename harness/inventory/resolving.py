@@ -1,0 +1,226 @@
+"""Resolve a sound inventory into a Contract: pure, and nothing is added that the inventory does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from harness.contract import (
+    AllowedStranger,
+    Api,
+    ApiToken,
+    Bridge,
+    Contract,
+    Guest,
+    Hardware,
+    Hypervisor,
+    Mac,
+    Nic,
+    Record,
+    Reservation,
+    Router,
+    SecretRef,
+    Segment,
+    Service,
+    Ssh,
+    Storage,
+    Template,
+    VmId,
+    Waiver,
+)
+from harness.inventory import models
+from harness.inventory.site import Host, Inventory, normal_mac, parse_address
+
+
+def resolve_contract(inventory: Inventory, *, state_dir: Path) -> Contract:
+    """The contract of a sound inventory; nothing is read but the inventory's own values."""
+    settings, domain = inventory.settings, inventory.domain
+    segments = {name: segment for name, segment in inventory.segments.items() if segment is not None}
+    hypervisor = _hypervisor(inventory, inventory.hosts[settings.hypervisor])
+    router = _router(inventory, inventory.hosts[settings.core_router])
+    tenant = inventory.hosts[settings.tenant_hypervisor] if settings.tenant_hypervisor else None
+    guests = [_guest(inventory, host, segments) for host in inventory.guests]
+    pinned = [login.known_hosts for login in (hypervisor.ssh, router.ssh) if login and login.known_hosts]
+    return Contract(
+        site=inventory.site,
+        domain=domain,
+        status=settings.status,
+        authority=settings.authority,
+        hypervisor=hypervisor,
+        router=router,
+        tenant_hypervisor=tenant.name if tenant else None,
+        tenant_address=_first_address(tenant) if tenant else None,
+        segments=segments,
+        guests=tuple(sorted(guests, key=lambda guest: (guest.start_order, guest.vmid))),
+        reservations=tuple(_reservations(inventory)),
+        records=tuple(_records(inventory, domain)),
+        planned=dict(settings.planned),
+        waivers=tuple(
+            Waiver(entry.waiver.clause, entry.waiver.reason, entry.waiver.owner, entry.waiver.until, entry.declared)
+            for entry in inventory.waivers
+        ),
+        exceptions=tuple(
+            AllowedStranger(VmId(one.vmid), one.reason, one.until, inventory.at("mgmt_site", "exceptions", place))
+            for place, one in enumerate(settings.exceptions)
+        ),
+        guest_deadline_s=settings.guest_deadline_s,
+        known_hosts=(*dict.fromkeys(pinned), state_dir / "known_hosts"),
+        state_dir=state_dir,
+        site_folder=inventory.folder,
+    )
+
+
+def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
+    said = host.hypervisor
+    assert said is not None  # noqa: S101 - a sound inventory has it
+    hardware, debian = said.hardware, said.debian
+    top = "mgmt_hypervisor"
+    return Hypervisor(
+        name=host.name,
+        fqdn=host.fqdn,
+        node=said.node,
+        address=_first_address(host),
+        api=_api(inventory, said.api),
+        ssh=_ssh(inventory, said.ssh),
+        pve_version=said.pve_version,
+        debian_release=debian.release,
+        debian_codename=debian.codename,
+        architecture=debian.architecture,
+        hardware=Hardware(
+            pending=hardware.pending,
+            memory_mib=hardware.memory_gib * 1024,
+            disk_gb=hardware.disk_gb,
+            disk_solid_state=hardware.solid_state,
+            nic_speed_mbit=hardware.nic.speed_mbit,
+            nic_model=hardware.nic.model,
+            product=hardware.product,
+            cpu_model=hardware.cpu.model if hardware.cpu else None,
+            cores=hardware.cpu.cores if hardware.cpu else None,
+            threads=hardware.cpu.threads if hardware.cpu else None,
+        ),
+        host_reserve_mib=said.host_reserve_gib * 1024,
+        bridges=tuple(Bridge(name, one.port, tuple(one.segments)) for name, one in said.bridges.items()),
+        storages=tuple(Storage(name, one.type, frozenset(one.content)) for name, one in said.storages.items()),
+        pool=said.pool,
+        templates={
+            key: Template(
+                key=key,
+                name=one.name,
+                vmid=VmId(one.vmid) if one.vmid else None,
+                storage=one.storage,
+                os=one.os,
+                build_mark=one.build_mark,
+                user=one.user,
+                declared=host.at(top, "templates", key),
+            )
+            for key, one in said.templates.items()
+        },
+        declared=host.at(top),
+    )
+
+
+def _api(inventory: Inventory, said: models.Api) -> Api:
+    mark = said.fingerprint
+    return Api(
+        url=said.url.rstrip("/"),
+        ca_file=_path(inventory, said.ca_file),
+        fingerprint=mark if isinstance(mark, str | None) else _secret(inventory, mark),
+        tokens={
+            purpose: ApiToken(token.id, _secret(inventory, token.secret))
+            for purpose, token in (("verify", said.tokens.verify), ("provision", said.tokens.provision))
+            if token is not None
+        },
+    )
+
+
+def _secret(inventory: Inventory, said: models.Secret) -> SecretRef:
+    if said.file is not None:
+        return SecretRef("file", str(_path(inventory, said.file)))
+    if said.command is not None:
+        return SecretRef("command", tuple(said.command))
+    return SecretRef("env", said.env) if said.env is not None else SecretRef("vault", said.vault or "")
+
+
+def _ssh(inventory: Inventory, said: models.Ssh) -> Ssh:
+    return Ssh(said.user, said.port, _path(inventory, said.identity_file), _path(inventory, said.known_hosts))
+
+
+def _path(inventory: Inventory, said: str | None) -> Path | None:
+    """Relative paths of the inventory start at the site's folder."""
+    return None if said is None else (inventory.folder / Path(said).expanduser()).absolute()
+
+
+def _first_address(host: Host) -> IPv4Address:
+    """Where Ansible reaches the host: the interface marked so, else the first with a fixed address."""
+    fixed = [one for one in host.env.interfaces.values() if one.ip and one.ip[0].isdigit()]
+    return IPv4Address(next((one for one in fixed if one.ansible), fixed[0]).ip or "")
+
+
+def _router(inventory: Inventory, host: Host) -> Router:
+    said = host.router
+    address = _first_address(host)
+    return Router(
+        name=host.name,
+        kind=said.kind if said else None,
+        address=address,
+        dns=said.dns if said and said.dns else address,
+        dns_port=said.dns_port if said else 53,
+        ssh=_ssh(inventory, said.ssh) if said and said.ssh else None,
+        declared=host.at("mgmt_router"),
+    )
+
+
+def _guest(inventory: Inventory, host: Host, segments: Mapping[str, Segment]) -> Guest:
+    vm = host.vm
+    assert vm is not None  # noqa: S101 - a guest has it
+    key, interface = next(iter(host.env.interfaces.items()))
+    segment = segments[interface.segment or ""]
+    return Guest(
+        name=host.name,
+        fqdn=host.fqdn,
+        vmid=VmId(vm.vmid),
+        category=vm.category,
+        responsibilities=tuple(vm.responsibilities),
+        template=vm.template,
+        clone=vm.clone,
+        storage=vm.storage,
+        memory_mib=vm.memory_mib,
+        cores=vm.cores,
+        nic=Nic(
+            key=key,
+            slot="net0",  # the template has one NIC, and the guest one interface
+            mac=Mac(host.infrastructure.interfaces[key].mac or ""),
+            address=IPv4Interface(f"{interface.ip}/{segment.subnet.prefixlen}"),
+            segment=segment,
+            bridge=vm.bridge,
+            model=vm.nic_model,
+            vlan_tag=vm.vlan_tag,
+            declared=host.at("infrastructure", "interfaces", key, "mac"),
+        ),
+        cnames=tuple(f"{name}.{inventory.domain}" for name in interface.dns.cnames or ()),
+        start_order=vm.start_order,
+        start_delay_s=vm.start_delay_s,
+        services=tuple(Service(one.unit, tuple(one.ports), one.health) for one in vm.services),
+        ssh=_ssh(inventory, vm.ssh),
+        declared=host.at("mgmt_vm"),
+    )
+
+
+def _reservations(inventory: Inventory) -> Iterator[Reservation]:
+    """One for each host that asks for it and whose MAC is known, ours or not: the router serves them all."""
+    for host in inventory.hosts.values():
+        for claim in host.claims:
+            mac, address = normal_mac(claim.mac), parse_address(claim.ip)
+            if claim.reserved and mac and address:
+                yield Reservation(mac, address, host.name)
+                break  # the owner's router roles take a host's first one
+
+
+def _records(inventory: Inventory, domain: str) -> Iterator[Record]:
+    """A and CNAME records of each host that asks for them, ours or not."""
+    for host in inventory.hosts.values():
+        named = next((claim for claim in host.claims if claim.named and parse_address(claim.ip)), None)
+        if named:
+            yield Record("A", host.fqdn, named.ip)
+            yield from (Record("CNAME", f"{name}.{domain}", host.fqdn) for name in named.cnames.values())
