@@ -188,9 +188,9 @@ def _answers_tcp(address: str, port: int, timeout_s: float) -> str | None:
     try:
         said = "accepts" if tcp_open(address, port, timeout_s) else "refuses"
     except errors.Unreachable as silence:
+        # Nobody has the address, or whoever has it drops what it gets. Without a route nobody was asked at all.
         cause = silence.__cause__
-        unreachable = {errno.EHOSTUNREACH, errno.ENETUNREACH, None}
-        if isinstance(cause, TimeoutError) or (isinstance(cause, OSError) and cause.errno in unreachable):
+        if isinstance(cause, TimeoutError) or (isinstance(cause, OSError) and cause.errno == errno.EHOSTUNREACH):
             return None
         raise
     return f"{address} {said} connections on TCP port {port}"
