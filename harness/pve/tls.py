@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 from harness.errors import Invalid
 
@@ -48,6 +50,8 @@ class PinnedAdapter(LimitedAdapter):
 
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = parse_fingerprint(fingerprint)
+        # A context of our own: urllib3 would read the system's whole list of authorities, which a pin has no use for.
+        self._context = create_urllib3_context(cert_reqs=ssl.CERT_NONE)
         super().__init__()
 
     def build_connection_pool_key_attributes(
@@ -56,7 +60,8 @@ class PinnedAdapter(LimitedAdapter):
         """The pin replaces the chain: PVE's own authority signs the node's certificate and nobody knows it."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         kept = {key: value for key, value in pool.items() if not key.startswith("ca_")}
-        return host, {**kept, "cert_reqs": "CERT_NONE", "assert_fingerprint": self._fingerprint}
+        pinned = {"cert_reqs": "CERT_NONE", "ssl_context": self._context, "assert_fingerprint": self._fingerprint}
+        return host, {**kept, **pinned}
 
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
         """requests would set the chain check again on the pooled connection; the pin is already in its key."""

@@ -116,6 +116,7 @@ def make_certificate(folder: Path, name: str = "pve") -> tuple[Path, Path]:
 def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are two writes; the second would wait 40 ms for an ACK
 
         def _answer(self) -> None:
             path = self.path.removeprefix("/api2/json")
