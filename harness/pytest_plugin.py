@@ -1,0 +1,208 @@
+"""Run specs as clauses of a site's contract: options, parametrisation, verdicts and outputs for pytest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.contract import Contract
+from harness.errors import HarnessError
+from harness.inventory.models import RESPONSIBILITIES
+from harness.report.files import write_whole
+from harness.report.html import render_html
+from harness.report.model import Report, render_json
+from harness.site import open_contract, open_reader
+from harness.verify.certificate import read_pin
+from harness.verify.clauses import load_clauses
+from harness.verify.outcome import weigh_phase
+from harness.verify.run_record import RunRecord
+from harness.verify.selection import is_wanted, require_guest, require_known_waivers, tie_specs
+from harness.verify.site_view import SiteView
+from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE
+
+pytest_plugins = ["harness.verify.fixtures"]
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("contract", "the contract of a site")
+    group.addoption("--site", default="lab", help="the site to look at (default: lab)")
+    group.addoption("--inventory", type=Path, default=CHECKOUT / "inventory", help="the folder of all sites")
+    group.addoption(
+        "--clause", action="append", default=[], metavar="ID", help="only this clause, or all below a prefix"
+    )
+    group.addoption("--guest", default=None, metavar="NAME", help="only the checks of this guest")
+    group.addoption("--json", type=Path, default=None, metavar="FILE", dest="contract_json", help="write JSON")
+    group.addoption("--html", type=Path, default=None, metavar="FILE", dest="contract_html", help="write the report")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clause(id): the promise of clauses.yml this spec proves")
+    try:
+        record = config.stash[RECORD] = _start(config)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    view = config.stash[SITE] = _view(config, record)
+    config.stash[PINNED] = lambda: read_pin(
+        record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
+    )
+    record.count_trips = view.count_trips
+    config.add_cleanup(view.close)
+
+
+def _start(config: pytest.Config) -> RunRecord:
+    """Everything that can be wrong with the request is found here, before anything is looked at."""
+    folder, whole = _specs(config)
+    clauses = load_clauses(folder / "clauses.yml")
+    chosen = clauses.select(config.getoption("clause"))
+    contract = _contract(config)
+    require_known_waivers(contract, clauses)
+    guest = cast("str | None", config.getoption("guest"))
+    if guest is not None:
+        require_guest(contract, guest)
+    return RunRecord(contract=contract, clauses=clauses, chosen=chosen, guest=guest, whole=whole)
+
+
+def _specs(config: pytest.Config) -> tuple[Path, bool]:
+    """The folder of clauses.yml, and whether all of it was named: one file of specs says nothing of the others."""
+    for argument in config.args:
+        path = Path(argument.partition("::")[0]).resolve()
+        folder = path if path.is_dir() else path.parent
+        if (folder / "clauses.yml").is_file():
+            return folder, path == folder
+    return CHECKOUT / "specs", False
+
+
+def _contract(config: pytest.Config) -> Contract:
+    given = config.stash.get(CONTRACT, None)
+    return given or open_contract(config.getoption("inventory"), config.getoption("site"))
+
+
+def _view(config: pytest.Config, record: RunRecord) -> SiteView:
+    """Nothing is contacted yet, and no secret is read: that is left to the first check that needs it."""
+    inventory: Path = config.getoption("inventory")
+    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, inventory, evidence))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A spec that takes one of these names runs once for each that the contract declares."""
+    contract = metafunc.config.stash[RECORD].contract
+    hypervisor = contract.hypervisor
+    declared: dict[str, dict[str, object]] = {
+        "guest": {guest.name: guest for guest in contract.guests},
+        "template": {template.name: template for template in hypervisor.templates.values()},
+        "bridge": {bridge.name: bridge for bridge in hypervisor.bridges},
+        "responsibility": {name: name for name in RESPONSIBILITIES},
+    }
+    for name, values in declared.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(values.values()), ids=list(values))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """First of all plugins: what -k and -m take away later is asserted all the same, only not selected."""
+    record = config.stash[RECORD]
+    try:
+        specs = tie_specs(items, record.clauses)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    record.asserted |= {spec.clause for spec in specs}
+    wanted = {spec.item.nodeid: spec for spec in specs if is_wanted(spec, chosen=record.chosen, guest=record.guest)}
+    config.hook.pytest_deselected(items=[spec.item for spec in specs if spec.item.nodeid not in wanted])
+    items[:] = [spec.item for spec in wanted.values()]
+    record.specs = wanted
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.failed:
+        lines = str(report.longrepr).strip().splitlines()
+        record = collector.config.stash[RECORD]
+        record.problems.append(
+            f"Specs in {collector.nodeid} could not be loaded: {lines[-1] if lines else 'no reason given'}"
+        )
+    return report
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    record = session.config.stash[RECORD]
+    kept = {item.nodeid for item in session.items}
+    record.specs = {nodeid: spec for nodeid, spec in record.specs.items() if nodeid in kept}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Open every connection at once, before the first check waits for one of them."""
+    config = session.config
+    if not config.option.collectonly and not session.testsfailed:
+        specs = config.stash[RECORD].specs.values()
+        fixtures = {name for spec in specs for name in getattr(spec.item, "fixturenames", ())}
+        named = {spec.guest for spec in specs}
+        guests = [guest for guest in config.stash[RECORD].contract.guests if guest.name in named]
+        config.stash[SITE].prefetch(fixtures, guests)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    record = item.config.stash[RECORD]
+    record.start_check()
+    result = yield
+    record.end_check(item.nodeid)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    outcome = weigh_phase(report, error)
+    item.config.stash[RECORD].add_phase(outcome)
+    if report.failed and report.when in ("setup", "call"):
+        # pytest says "failed" of a call and "error" of a setup. Here wrong is failed and could-not-look is an error,
+        # wherever it came up: a fixture may find the VM missing, a spec may meet a host that is gone.
+        report.when = "call" if outcome.verdict == "fail" else "setup"
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """JUnit takes the properties with the report of the last phase."""
+    record = item.config.stash[RECORD]
+    spec = record.specs[item.nodeid]
+    item.user_properties.append(("clause", spec.clause))
+    for fact in record.looks.used():
+        item.user_properties.append(("evidence", f"{fact.source}: {fact.asked} -> {fact.answered}"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+    config = session.config
+    if config.option.collectonly or RECORD not in config.stash:
+        return
+    record = config.stash[RECORD]
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        record.problems.append("The run itself broke inside pytest; its trace stands above.")
+    report = config.stash[REPORT] = record.report()
+    session.exitstatus = report.exit_status
+    _write(config, report)
+
+
+def _write(config: pytest.Config, report: Report) -> None:
+    json_file, html_file = config.getoption("contract_json"), config.getoption("contract_html")
+    if json_file is not None:
+        write_whole(json_file, json.dumps(render_json(report), indent=2, ensure_ascii=False) + "\n")
+    if html_file is not None:
+        write_whole(html_file, render_html(report))

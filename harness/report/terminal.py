@@ -1,0 +1,109 @@
+"""Say on a terminal, or in plain lines, what a run found: the table by group first, then what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.report.html import SENTENCES, WORDS
+from harness.report.model import Check, ClauseResult, Report
+
+STYLES = {
+    "pass": "green",
+    "fail": "bold red",
+    "unknown": "bold yellow",
+    "waived": "blue",
+    "pending": "dim",
+    "unasserted": "dim",
+}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The whole summary."""
+    for line in render_lines(report):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def render_lines(report: Report) -> Iterator[Text]:
+    yield from _table(report)
+    yield from _section("Broken promises", _wrong(report, "fail"))
+    yield from _section("Could not look", _wrong(report, "unknown"))
+    yield from _section("The run itself", (Text(f"  {problem}", "bold yellow") for problem in report.problems))
+    yield from _section("Waived", _waivers(report))
+    yield from _section("Not yet asserted", _unasserted(report))
+    yield Text()
+    yield _counts(report)
+    yield Text(f"{report.site}: {SENTENCES[report.verdict]}", STYLES[report.verdict])
+
+
+def _table(report: Report) -> Iterator[Text]:
+    width = max((len(clause.id) for clause in report.clauses), default=0)
+    for group, title in report.groups.items():
+        clauses = [clause for clause in report.clauses if clause.group == group]
+        if clauses:
+            yield Text()
+            yield Text(title, "bold")
+        for clause in clauses:
+            yield _row(clause, width)
+
+
+def _row(clause: ClauseResult, width: int) -> Text:
+    passed = sum(check.verdict == "pass" for check in clause.checks)
+    tally = f"{passed}/{len(clause.checks)}" if clause.checks else ""
+    row = Text(f"  {clause.id:<{width}}  ")
+    row.append(f"{WORDS[clause.verdict]:<16}", STYLES[clause.verdict])
+    row.append(f"  {tally:>7}  ", "dim")
+    row.append(clause.title)
+    return row
+
+
+def _section(title: str, lines: Iterable[Text]) -> Iterator[Text]:
+    said = list(lines)
+    if said:
+        yield Text()
+        yield Text(title, "bold")
+        yield from said
+
+
+def _wrong(report: Report, verdict: str) -> Iterator[Text]:
+    """Each sentence once: one guest that is gone says the same to every check that asks for it."""
+    said: dict[str, list[tuple[ClauseResult, Check]]] = {}
+    for clause in report.clauses:
+        for check in clause.checks:
+            if check.verdict == verdict and clause.verdict != "waived":
+                said.setdefault(check.message, []).append((clause, check))
+        if clause.verdict == verdict and not any(
+            clause.message.startswith(check.message or " ") for check in clause.checks
+        ):
+            yield _named([clause.id], clause.message, verdict)  # the clause's own sentence, such as an ended waiver
+    for message, where in said.items():
+        yield _named(dict.fromkeys(clause.id for clause, _ in where), message, verdict)
+
+
+def _named(clauses: Iterable[str], message: str, verdict: str) -> Text:
+    line = Text("  ")
+    line.append(", ".join(clauses), STYLES[verdict])
+    return line.append(f"\n    {message}")
+
+
+def _waivers(report: Report) -> Iterator[Text]:
+    shown = {clause.id: clause for clause in report.clauses}
+    for waiver in report.waivers:
+        if waiver.clause in shown:
+            over = " (over)" if waiver.expired else ""
+            owner = f", {waiver.owner}" if waiver.owner else ""
+            yield Text(f"  {waiver.clause}: {waiver.reason} (until {waiver.until}{over}{owner})")
+
+
+def _unasserted(report: Report) -> Iterator[Text]:
+    ids = [clause.id for clause in report.of("unasserted")]
+    if ids:
+        yield Text(f"  {', '.join(ids)}", "dim")
+
+
+def _counts(report: Report) -> Text:
+    counts = ", ".join(f"{count} {WORDS[verdict]}" for verdict, count in report.counts.items() if count)
+    cost = f"{report.seconds:.1f} s, {report.api_calls} API calls, {report.ssh_trips} SSH round trips"
+    return Text(f"{counts or 'nothing'} ({cost})")

@@ -1,0 +1,69 @@
+"""What follows from observed values: strangers, shared identities, carriers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from harness.contract import Contract, Guest
+from harness.observed import ObservedGuest
+from harness.plan import parse_provenance
+from harness.pve.wire import parse_nic
+
+
+def find_strangers(
+    contract: Contract, vms: Iterable[ObservedGuest], containers: Iterable[int], today: date
+) -> Iterator[str]:
+    """VMs and containers that nobody declared and no exception covers."""
+    excepted = {one.vmid for one in contract.exceptions if one.until >= today}
+    templates = {template.name: template.vmid for template in contract.hypervisor.templates.values()}
+    for vm in vms:
+        declared_template = vm.template and vm.name in templates and templates[vm.name] in (None, vm.vmid)
+        if not (declared_template or _is_declared(contract, vm) or vm.vmid in excepted):
+            yield f"VM {vm.vmid} {vm.name or '(no name)'}"
+    yield from (f"container {vmid}" for vmid in containers if vmid not in excepted)
+
+
+def _is_declared(contract: Contract, vm: ObservedGuest) -> bool:
+    """By number and name; a clone in flight has no name yet, and one that was renamed says in its notes whose it is."""
+    guest = next((guest for guest in contract.guests if guest.vmid == vm.vmid), None)
+    if guest is None:
+        return False
+    origin = parse_provenance(vm.description)
+    return vm.name == guest.name or vm.lock == "clone" or (origin is not None and origin.guest == guest.name)
+
+
+def find_ended_exceptions(contract: Contract, vms: Iterable[ObservedGuest], today: date) -> Iterator[str]:
+    """Exceptions past their last day whose VM is still there."""
+    present = {vm.vmid for vm in vms}
+    for one in contract.exceptions:
+        if one.until < today and one.vmid in present:
+            yield f"VM {one.vmid} until {one.until} ({one.reason}; {one.declared})"
+
+
+def waiting_macs(pending: Mapping[str, Mapping[str, Any]], guest: Guest) -> dict[str, str]:
+    """NICs whose MAC will be another one after the next start."""
+    waiting: dict[str, str] = {}
+    for key, row in pending.items():
+        if not key.removeprefix("net").isdigit():
+            continue
+        if row.get("delete"):
+            waiting[key] = "removed"
+        elif "pending" in row:
+            waiting[key] = parse_nic(key, str(row["pending"])).mac.lower()
+    return {key: mac for key, mac in waiting.items() if (key, mac) != (guest.nic.slot, guest.nic.mac)}
+
+
+def carriers_of(contract: Contract, responsibility: str) -> tuple[str, ...]:
+    """The guests that carry a responsibility, or the plan for it."""
+    guests = tuple(guest.name for guest in contract.guests if responsibility in guest.responsibilities)
+    planned = contract.planned.get(responsibility)
+    return guests or ((f"planned: {planned}",) if planned else ())
+
+
+def tenant_words(contract: Contract) -> tuple[str, ...]:
+    """How the tenant hypervisor could be named in a guest or a storage."""
+    name, address = contract.tenant_hypervisor, contract.tenant_address
+    words = (name, f"{name}.{contract.domain}" if name else None, str(address) if address else None)
+    return tuple(word for word in words if word)

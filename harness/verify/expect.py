@@ -1,0 +1,76 @@
+"""Say a broken promise in one sentence: what, expected, seen, where declared, and the next command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from _pytest.outcomes import Skipped
+
+from harness.contract import Declared
+
+
+class Broken(AssertionError):  # noqa: N818 - named after what happened, as in harness.errors
+    """A promise that does not hold: looked at, and wrong."""
+
+
+class Pending(Skipped):
+    """What the promise is about has not been chosen yet, and the inventory says so."""
+
+
+class HasPlace(Protocol):
+    """Something the inventory declares."""
+
+    @property
+    def declared(self) -> Declared: ...
+
+
+@dataclass(frozen=True)
+class Expect:
+    """Compare what was seen with what is declared; `site` completes the command that comes next."""
+
+    site: str
+
+    def __call__(self, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> None:
+        """Hold `seen` against `expected`."""
+        __tracebackhide__ = True
+        self.that(seen == expected, what, seen, expected, at=at, do=do)
+
+    def that(self, ok: bool, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> None:
+        """As the call, for a comparison the caller made."""
+        __tracebackhide__ = True
+        if not ok:
+            raise self.broken(what, seen, expected, at=at, do=do)
+
+    def broken(self, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> Broken:
+        """The sentence of a broken promise, to be raised."""
+        said = f"{what}: expected {show(expected)}, seen {show(seen)}"
+        return Broken(f"{said}. Declared at {place(at.declared)}. Next: {self._command(do)}")
+
+    def _command(self, do: str) -> str:
+        """`do` as something to type: a task of ours gets the site, anything else stands as it is."""
+        if not do.startswith("./invoke "):
+            return do
+        task, _, rest = do.removeprefix("./invoke ").partition(" ")
+        return f"./invoke {task} --site {self.site} {rest}".rstrip()
+
+
+def show(value: object) -> str:
+    """A value as a reader expects it in a sentence."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, frozenset | set):
+        return ", ".join(sorted(map(str, value))) or "none"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def place(declared: Declared) -> str:
+    """file:line, short when it is below the current directory."""
+    here = Path.cwd()
+    file = declared.file.relative_to(here) if declared.file.is_relative_to(here) else declared.file
+    return f"{file}:{declared.line}"

@@ -1,0 +1,274 @@
+"""What specs may ask for: what the contract declares, and what was observed."""
+
+from __future__ import annotations
+
+from datetime import date
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from harness.contract import Bridge, Contract, Guest, Hardware, Hypervisor, Template
+from harness.errors import HarnessError
+from harness.observed import ObservedBridge, ObservedCluster, ObservedDisk, ObservedGuest, ObservedNode, ObservedStorage
+from harness.plan import Plan, diff
+from harness.routers import ObservedRouter
+from harness.verify import derived, marks
+from harness.verify.expect import Expect, Pending, place
+from harness.verify.guest_facts import GuestFacts
+from harness.verify.host_facts import HostFacts
+from harness.verify.mac_owners import MacOwners, read_mac_owners
+from harness.verify.site_view import SiteView
+from harness.verify.stash import PINNED, RECORD, SITE
+
+# --- declared ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def contract(request: pytest.FixtureRequest) -> Contract:
+    return request.config.stash[RECORD].contract
+
+
+@pytest.fixture(scope="session")
+def hypervisor(contract: Contract) -> Hypervisor:
+    return contract.hypervisor
+
+
+@pytest.fixture(scope="session")
+def expect(contract: Contract) -> Expect:
+    return Expect(contract.site)
+
+
+@pytest.fixture(scope="session")
+def today(request: pytest.FixtureRequest) -> date:
+    return request.config.stash[RECORD].today
+
+
+@pytest.fixture
+def hardware(hypervisor: Hypervisor) -> Hardware:
+    """What the machine must be; while the site has not chosen one, nothing can be said."""
+    if hypervisor.hardware.pending is not None:
+        raise Pending(f"{hypervisor.hardware.pending} (declared at {place(hypervisor.declared)})")
+    return hypervisor.hardware
+
+
+@pytest.fixture(scope="session")
+def mac_owners(request: pytest.FixtureRequest) -> MacOwners:
+    """Every MAC of every site in the inventory folder."""
+    return read_mac_owners(request.config.getoption("inventory"), request.config.stash[RECORD].contract.site)
+
+
+@pytest.fixture
+def mac_of_place(mac_owners: MacOwners, guest: Guest) -> str:
+    return mac_owners.by_place[guest.name]
+
+
+@pytest.fixture
+def other_owners(mac_owners: MacOwners, guest: Guest, contract: Contract) -> tuple[str, ...]:
+    return mac_owners.others(guest.nic.mac, contract.site, guest.name)
+
+
+@pytest.fixture
+def carriers(contract: Contract, responsibility: str) -> tuple[str, ...]:
+    return derived.carriers_of(contract, responsibility)
+
+
+# --- the hypervisor ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def site(request: pytest.FixtureRequest) -> SiteView:
+    """Everything that can be looked at, each look taken once."""
+    return request.config.stash[SITE]
+
+
+@pytest.fixture
+def node(site: SiteView) -> ObservedNode:
+    return site.node()
+
+
+@pytest.fixture
+def hypervisor_host(site: SiteView) -> HostFacts:
+    return site.host()
+
+
+@pytest.fixture
+def disks(site: SiteView) -> tuple[ObservedDisk, ...]:
+    return site.disks()
+
+
+@pytest.fixture
+def cluster(site: SiteView) -> ObservedCluster:
+    return site.cluster()
+
+
+@pytest.fixture
+def cluster_options(site: SiteView) -> dict[str, Any]:
+    return site.cluster_options()
+
+
+@pytest.fixture
+def replication_jobs(site: SiteView) -> tuple[str, ...]:
+    return site.replication_jobs()
+
+
+@pytest.fixture
+def storages(site: SiteView) -> tuple[ObservedStorage, ...]:
+    return site.storages()
+
+
+@pytest.fixture
+def local_storages(storages: tuple[ObservedStorage, ...]) -> frozenset[str]:
+    return frozenset(storage.name for storage in storages if storage.enabled and marks.is_local(storage))
+
+
+@pytest.fixture
+def shown(site: SiteView) -> str:
+    """How the web interface identifies itself."""
+    return site.web_certificate()
+
+
+@pytest.fixture
+def pinned(request: pytest.FixtureRequest) -> str:
+    """How the inventory says it must."""
+    return request.config.stash[PINNED]()
+
+
+@pytest.fixture
+def observed_bridge(site: SiteView, bridge: Bridge) -> ObservedBridge | None:
+    return next((found for found in site.bridges() if found.name == bridge.name), None)
+
+
+@pytest.fixture
+def plan(site: SiteView, contract: Contract) -> Plan:
+    """What `provision` would do now."""
+    return diff(contract, site.site())
+
+
+# --- VMs as the hypervisor has them ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vms(site: SiteView) -> tuple[ObservedGuest, ...]:
+    """Every VM of the hypervisor, templates too."""
+    return site.vms()
+
+
+@pytest.fixture
+def vm(site: SiteView, guest: Guest, expect: Expect) -> ObservedGuest:
+    """The guest as the hypervisor has it."""
+    found = site.vm(guest.vmid)
+    if found is None:
+        todo = f"./invoke provision --guest {guest.name}"
+        raise expect.broken(f"VM {guest.vmid}", "no such VM", guest.name, at=guest, do=todo)
+    return found
+
+
+@pytest.fixture
+def waiting_nics(site: SiteView, vm: ObservedGuest, guest: Guest) -> dict[str, str]:
+    return derived.waiting_macs(site.pending(vm.vmid), guest)
+
+
+@pytest.fixture
+def stored_template(
+    vms: tuple[ObservedGuest, ...], template: Template, expect: Expect, site: SiteView
+) -> ObservedGuest:
+    """The declared template as the hypervisor has it."""
+    alike = [vm for vm in vms if vm.name == template.name and template.vmid in (None, vm.vmid)]
+    if len(alike) != 1:
+        near = [f"VM {vm.vmid} {vm.name}" for vm in vms if vm.name == template.name or vm.vmid == template.vmid]
+        wanted = "one VM of that name" if template.vmid is None else f"VM {template.vmid} of that name"
+        raise expect.broken(f"template {template.name}", near, wanted, at=template, do="./invoke template.import")
+    return site.vm(alike[0].vmid) or alike[0]
+
+
+@pytest.fixture
+def strangers(site: SiteView, vms: tuple[ObservedGuest, ...], contract: Contract, today: date) -> tuple[str, ...]:
+    return tuple(derived.find_strangers(contract, vms, site.containers(), today))
+
+
+@pytest.fixture
+def ended_exceptions(vms: tuple[ObservedGuest, ...], contract: Contract, today: date) -> tuple[str, ...]:
+    return tuple(derived.find_ended_exceptions(contract, vms, today))
+
+
+@pytest.fixture
+def terraformed(site: SiteView, vms: tuple[ObservedGuest, ...]) -> tuple[str, ...]:
+    return marks.terraform_marks(vms, site.pools())
+
+
+@pytest.fixture
+def tenanted(site: SiteView, vms: tuple[ObservedGuest, ...]) -> tuple[str, ...]:
+    return marks.tenant_marks(vms, site.pools())
+
+
+@pytest.fixture
+def tenant_storages(site: SiteView, contract: Contract) -> tuple[str, ...]:
+    words = derived.tenant_words(contract)
+    return tuple(f"{name} at {server}" for name, server in site.storage_servers().items() if server in words)
+
+
+# --- guests from inside ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inside(site: SiteView, guest: Guest) -> GuestFacts:
+    """What the guest says of itself."""
+    return site.guest(guest)
+
+
+@pytest.fixture
+def others_inside(site: SiteView, guest: Guest, contract: Contract) -> dict[str, GuestFacts]:
+    """The other guests; one that cannot be looked at is unknown in its own checks, not in its neighbours'."""
+    return {other.name: facts for other in contract.guests if other != guest and (facts := _if_reachable(site, other))}
+
+
+@pytest.fixture
+def same_machine_id(inside: GuestFacts, others_inside: dict[str, GuestFacts]) -> tuple[str, ...]:
+    return tuple(name for name, other in others_inside.items() if other.machine_id == inside.machine_id)
+
+
+@pytest.fixture
+def same_host_key(inside: GuestFacts, others_inside: dict[str, GuestFacts]) -> tuple[str, ...]:
+    return tuple(name for name, other in others_inside.items() if other.host_keys & inside.host_keys)
+
+
+@pytest.fixture
+def automation_users(site: SiteView, template: Template, contract: Contract) -> tuple[str, ...]:
+    """Users a clone of the template lets in by key: any one clone shows what the image has."""
+    clones = [guest for guest in contract.guests if contract.hypervisor.templates[guest.template] == template]
+    let_in = {guest.ssh.user for guest in clones if _if_reachable(site, guest)}
+    if clones and not let_in:
+        site.guest(clones[0])  # raises what kept us out
+    return tuple(let_in)
+
+
+@pytest.fixture
+def tenant_lines(inside: GuestFacts, contract: Contract) -> tuple[str, ...]:
+    return inside.lines_naming(*derived.tenant_words(contract))
+
+
+def _if_reachable(site: SiteView, guest: Guest) -> GuestFacts | None:
+    try:
+        return site.guest(guest)
+    except HarnessError:
+        return None
+
+
+# --- router and wire ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def router(site: SiteView) -> ObservedRouter:
+    return site.router()
+
+
+@pytest.fixture
+def wire(site: SiteView) -> SiteView:
+    """Questions to DNS and to ports."""
+    return site
+
+
+@pytest.fixture
+def alias_addresses(wire: SiteView, guest: Guest) -> dict[str, set[IPv4Address]]:
+    return {alias: set(wire.addresses_of(alias)) for alias in guest.cnames}

@@ -1,0 +1,163 @@
+"""What a guest says of itself: names, addresses, routes, listeners."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+from typing import Any
+
+from harness.verify.batch import Answers
+
+# sudo only where the kernel asks for it. No tool for packet filters means no rule was ever loaded by one.
+_NAT = """sudo -n sh -c '
+for tool in nft iptables-save; do
+  PATH=$PATH:/usr/sbin:/sbin; command -v $tool >/dev/null || continue
+  case $tool in nft) nft list ruleset;; *) iptables-save -t nat;; esac || exit 1
+done'"""
+
+COMMANDS = {
+    "hostname": "cat /proc/sys/kernel/hostname",
+    "machine-id": "cat /etc/machine-id",
+    "host-keys": "cat /etc/ssh/ssh_host_*_key.pub",
+    "addresses": "ip -j addr show",
+    "routes": "ip -j route show",
+    "neighbours": "ip -j neigh show",
+    # systemd-resolved answers on a loopback stub; the servers it asks stand in its own file.
+    "resolvers": "cat /run/systemd/resolve/resolv.conf 2>/dev/null || cat /etc/resolv.conf",
+    "listeners": "ss -H -l -n -t -u",
+    "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding 2>/dev/null || true",
+    "nat": _NAT,
+    "mounts": "cat /proc/mounts",
+    "hosts-and-fstab": "cat /etc/hosts /etc/fstab 2>/dev/null || true",
+}
+
+
+@dataclass(frozen=True)
+class HeldAddress:
+    """An IPv4 address of the guest; `dynamic` when it has a lifetime, as a lease has and a static address has not."""
+
+    mac: str
+    address: IPv4Address
+    prefix: int
+    dynamic: bool
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.prefix} on {self.mac} ({'leased' if self.dynamic else 'static'})"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket that waits for somebody."""
+
+    protocol: str
+    address: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        bare = self.address.partition("%")[0].strip("[]")
+        return bare not in ("*", "") and ip_address(bare).is_loopback
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.address}:{self.port}"
+
+
+@dataclass(frozen=True)
+class GuestFacts:
+    """The guest's own answers, parsed when a check reads them."""
+
+    answers: Answers
+
+    @property
+    def hostname(self) -> str:
+        return self.answers.text("hostname").strip()
+
+    @property
+    def machine_id(self) -> str:
+        return self.answers.text("machine-id").strip()
+
+    @property
+    def host_keys(self) -> frozenset[str]:
+        """Type and key of each SSH host key, without the comment."""
+        lines = (line.split() for line in self.answers.text("host-keys").splitlines())
+        return frozenset(" ".join(words[:2]) for words in lines if len(words) >= 2)
+
+    @property
+    def macs(self) -> frozenset[str]:
+        return frozenset(link["address"] for link in self._links())
+
+    @property
+    def addresses(self) -> tuple[HeldAddress, ...]:
+        """Every IPv4 address beyond loopback, on whatever link."""
+        return tuple(
+            HeldAddress(
+                link.get("address", "no MAC"), IPv4Address(held["local"]), held["prefixlen"], bool(held.get("dynamic"))
+            )
+            for link in self._links()
+            for held in link.get("addr_info", [])
+            if held["family"] == "inet"
+        )
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The next hops of the default routes."""
+        routes = json.loads(self.answers.text("routes"))
+        return tuple(dict.fromkeys(_next_hop(route) for route in routes if route["dst"] == "default"))
+
+    @property
+    def resolvers(self) -> tuple[str, ...]:
+        return tuple(re.findall(r"^\s*nameserver\s+(\S+)", self.answers.text("resolvers"), re.M))
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        return parse_listeners(self.answers.text("listeners"))
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the kernel passes packets on between links, in either protocol."""
+        return "1" in self.answers.text("forwarding").split()
+
+    @property
+    def translates(self) -> tuple[str, ...]:
+        """Rules that rewrite addresses."""
+        rules = self.answers.text("nat").splitlines()
+        return tuple(rule.strip() for rule in rules if re.search(r"\b(masquerade|snat|dnat)\b", rule, re.I))
+
+    def mac_of_neighbour(self, address: IPv4Address) -> str | None:
+        """The MAC behind `address` as this guest's own link sees it."""
+        entries = json.loads(self.answers.text("neighbours") or "[]")
+        return next((entry["lladdr"] for entry in entries if entry["dst"] == str(address) and "lladdr" in entry), None)
+
+    def lines_naming(self, *words: str) -> tuple[str, ...]:
+        """Lines about routes, resolvers, mounts and fixed names that hold one of `words` as a whole word."""
+        pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(word)}(?![\w-])(?!\.\w)" for word in words))
+        sources = ("routes", "resolvers", "mounts", "hosts-and-fstab")
+        found = (f"{source}: {line.strip()}" for source in sources for line in self._lines(source))
+        return tuple(line for line in found if pattern.search(line))
+
+    def _lines(self, source: str) -> list[str]:
+        text = self.answers.text(source)
+        if source == "routes":
+            return [json.dumps(route) for route in json.loads(text or "[]")]
+        return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+
+    def _links(self) -> list[dict[str, Any]]:
+        links: list[dict[str, Any]] = json.loads(self.answers.text("addresses"))
+        return [link for link in links if "LOOPBACK" not in link["flags"] and "address" in link]
+
+
+def parse_listeners(text: str) -> tuple[Listener, ...]:
+    """`ss -H -l -n -t -u`: protocol, state, two queues, local address:port, peer."""
+    rows = (line.split() for line in text.splitlines() if line.strip())
+    return tuple(Listener(row[0], *_address_and_port(row[4])) for row in rows)
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    return address, int(port)
+
+
+def _next_hop(route: dict[str, Any]) -> str:
+    return str(route.get("gateway") or f"the link {route.get('dev')}")

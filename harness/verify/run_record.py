@@ -1,0 +1,112 @@
+"""Keep what a run has found so far, and make the report of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from harness.contract import Contract
+from harness.report.model import Check, ClauseResult, Report, ShownGuest
+from harness.verify.clauses import Clauses
+from harness.verify.judge import judge_clause, judge_run, show_waivers
+from harness.verify.looks import Looks
+from harness.verify.outcome import PASSED, Outcome, graver
+from harness.verify.selection import Spec
+
+
+@dataclass
+class RunRecord:
+    """The state of one run of the specs."""
+
+    contract: Contract
+    clauses: Clauses
+    chosen: frozenset[str]
+    guest: str | None
+    whole: bool  # all specs beside the clauses were collected, so a clause without one is really unasserted
+    looks: Looks = field(default_factory=Looks)
+    asserted: set[str] = field(default_factory=set)
+    specs: dict[str, Spec] = field(default_factory=dict)
+    checks: dict[str, list[Check]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _started: float = field(default_factory=time.monotonic)
+    _outcome: Outcome = PASSED
+    _check_started: float = 0.0
+
+    def start_check(self) -> None:
+        self.looks.start_check()
+        self._outcome, self._check_started = PASSED, time.monotonic()
+
+    def add_phase(self, outcome: Outcome) -> None:
+        self._outcome = graver(self._outcome, outcome)
+
+    def end_check(self, nodeid: str) -> None:
+        """Close the check that is running."""
+        spec = self.specs[nodeid]
+        check = Check(
+            name=spec.item.name,
+            verdict=self._outcome.verdict,
+            guest=spec.guest,
+            message=self._outcome.message,
+            evidence=self.looks.used(),
+            seconds=time.monotonic() - self._check_started,
+        )
+        self.checks.setdefault(spec.clause, []).append(check)
+
+    def report(self) -> Report:
+        """Everything found, judged."""
+        results = tuple(self._judge(clause_id) for clause_id in self.clauses.by_id if self._is_shown(clause_id))
+        problems = (*self.problems, *self._missing())
+        api_calls, ssh_trips = self.count_trips()
+        contract = self.contract
+        return Report(
+            site=contract.site,
+            verdict=judge_run(results, problems),
+            clauses=results,
+            groups=self.clauses.groups,
+            waivers=show_waivers(contract.waivers, self.today),
+            guests=tuple(_shown_guest(contract)),
+            hypervisor=contract.hypervisor.fqdn,
+            api_calls=api_calls,
+            ssh_trips=ssh_trips,
+            seconds=time.monotonic() - self._started,
+            started_at=self.started_at,
+            problems=problems,
+        )
+
+    @property
+    def today(self) -> date:
+        return self.started_at.astimezone().date()
+
+    def _is_shown(self, clause_id: str) -> bool:
+        """A chosen clause is left out only when its specs exist and the user's selection let none of them in."""
+        if clause_id not in self.chosen:
+            return False
+        selected = any(spec.clause == clause_id for spec in self.specs.values())
+        return selected or (clause_id not in self.asserted and self.whole)
+
+    def _judge(self, clause_id: str) -> ClauseResult:
+        waiver = next((waiver for waiver in self.contract.waivers if waiver.clause == clause_id), None)
+        return judge_clause(
+            self.clauses.by_id[clause_id],
+            self.checks.get(clause_id, []),
+            waiver=waiver,
+            asserted=clause_id in self.asserted,
+            today=self.today,
+        )
+
+    def _missing(self) -> tuple[str, ...]:
+        """Problems that follow from what did not happen."""
+        if not self.specs:
+            return ("Nothing was checked: no spec was selected. Choose other clauses, or fewer conditions.",)
+        left = len(self.specs) - sum(map(len, self.checks.values()))
+        return (f"The run ended early: {left} of {len(self.specs)} checks did not run.",) if left else ()
+
+
+def _shown_guest(contract: Contract) -> Iterator[ShownGuest]:
+    for guest in contract.guests:
+        nic = guest.nic
+        yield ShownGuest(guest.name, guest.vmid, guest.category, nic.mac, str(nic.address.ip))

@@ -1,0 +1,298 @@
+"""Look at one site, read-only: its hypervisor's API, its hosts over SSH, its router, and the wire."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Address
+from typing import Any, TypeVar
+
+from harness import probe, routers
+from harness.contract import Contract, Guest
+from harness.engine import journal_of
+from harness.errors import Unreachable
+from harness.evidence import Evidence, Fact
+from harness.observed import (
+    ObservedBridge,
+    ObservedCluster,
+    ObservedDisk,
+    ObservedGuest,
+    ObservedNode,
+    ObservedSite,
+    ObservedStorage,
+)
+from harness.pve import read
+from harness.pve.client import Client
+from harness.remote import hosts, ssh
+from harness.verify import guest_facts, host_facts
+from harness.verify.batch import Answers, take_answers
+from harness.verify.certificate import who_vouches
+from harness.verify.expect import show
+from harness.verify.guest_facts import GuestFacts
+from harness.verify.host_facts import HostFacts
+from harness.verify.looks import Look, Looks
+
+T = TypeVar("T")
+HOST_TIMEOUT_S = 20.0
+PERMISSIONS = "GET /access/permissions"
+# Fixtures whose answer is about all guests together, and fixtures that ask the API.
+NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
+NEEDS_API = frozenset({"vms", "vm", "node", "cluster"})
+
+
+@dataclass
+class SiteView:
+    """Every look is taken once; what it read becomes evidence of the check that asks for it."""
+
+    contract: Contract
+    looks: Looks
+    connect: Callable[[Evidence], Client]  # called at the first question to the API
+    ssh_trips: int = 0
+    _api_evidence: Evidence = field(default_factory=Evidence)
+    _client: Client | None = None
+    _connections: ssh.Connections | None = None
+    _dns_failure: Unreachable | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # --- the API -------------------------------------------------------------------------------------------------
+
+    def node(self) -> ObservedNode:
+        return self._api("node", read.read_node, lambda found: [found.source])
+
+    def version(self) -> str:
+        return self._api("version", lambda client, _: read.read_version(client), lambda _: ["GET /version"])
+
+    def cluster(self) -> ObservedCluster:
+        return self._api("cluster", lambda client, _: read.read_cluster(client), lambda found: found.sources)
+
+    def cluster_options(self) -> dict[str, Any]:
+        return dict(self._ask("/cluster/options"))
+
+    def storages(self) -> tuple[ObservedStorage, ...]:
+        return self._api("storages", read.read_storages, lambda found: [PERMISSIONS, *(one.source for one in found)])
+
+    def bridges(self) -> tuple[ObservedBridge, ...]:
+        return self._api("bridges", read.read_bridges, lambda found: [PERMISSIONS, *(one.source for one in found)])
+
+    def disks(self) -> tuple[ObservedDisk, ...]:
+        return self._api("disks", read.read_disks, lambda found: [one.source for one in found])
+
+    def replication_jobs(self) -> tuple[str, ...]:
+        """PVE lists only the jobs of VMs the token may see."""
+        self._need("/vms", "VM.Audit", "list the replication jobs")
+        return self.cluster().replication_jobs
+
+    def storage_servers(self) -> dict[str, str]:
+        """The other machine a storage lies on, by the storage's name."""
+        self._need("/storage", "Datastore.Audit", "list the storages")
+        return {entry["storage"]: str(entry["server"]) for entry in self._ask("/storage") if "server" in entry}
+
+    def site(self) -> ObservedSite:
+        """What a plan is made from, out of looks that were taken anyway."""
+        declared = frozenset(int(guest.vmid) for guest in self.contract.guests)
+        return ObservedSite(
+            node=self.node(),
+            guests=self.vms(),
+            sees_all=True,
+            hidden=declared & frozenset(self.containers()),
+            storages=self.storages(),
+            begun=journal_of(self.contract).begun(),
+        )
+
+    def containers(self) -> tuple[int, ...]:
+        asked = f"GET /nodes/{self.contract.hypervisor.node}/lxc"
+        return self._api("containers", read.read_containers, lambda _: [PERMISSIONS, asked])
+
+    def vms(self) -> tuple[ObservedGuest, ...]:
+        """Every VM of the hypervisor, proven complete by the privilege to see all."""
+        asked = f"GET /nodes/{self.contract.hypervisor.node}/qemu"
+        return self._api("vms", _read_all_vms, lambda _: [PERMISSIONS, asked])
+
+    def vm(self, vmid: int) -> ObservedGuest | None:
+        """One VM out of the whole list; the evidence is its own configuration."""
+        found = next((vm for vm in self.vms() if vm.vmid == vmid), None)
+        if found is not None:
+            self.looks.note(*self._api_evidence.answers_to(found.source))
+        return found
+
+    def pending(self, vmid: int) -> dict[str, dict[str, Any]]:
+        """PVE's list of a VM's keys with the value in force and the one that waits for a restart, by key."""
+        rows = self._ask(f"/nodes/{self.contract.hypervisor.node}/qemu/{vmid}/pending")
+        return {row["key"]: row for row in rows}
+
+    def pools(self) -> list[dict[str, Any]]:
+        self._need("/pool", "Pool.Audit", "list the pools")
+        return list(self._ask("/pools"))
+
+    def client(self) -> Client:
+        """The read-only client; nothing is sent by asking for it."""
+        with self._lock:
+            if self._client is None:
+                self._client = self.connect(self._api_evidence)
+            return self._client
+
+    # --- hosts over SSH ------------------------------------------------------------------------------------------
+
+    def host(self) -> HostFacts:
+        return HostFacts(self.looks.take("host", self._host_look()))
+
+    def guest(self, guest: Guest) -> GuestFacts:
+        return GuestFacts(self.looks.take(f"guest {guest.name}", self._guest_look(guest)))
+
+    def router(self) -> routers.ObservedRouter:
+        return self.looks.take("router", self._look_at_router)
+
+    # --- the wire ------------------------------------------------------------------------------------------------
+
+    def addresses_of(self, name: str) -> tuple[IPv4Address, ...]:
+        return self._dns(f"A {name}", lambda server, port: probe.resolve_a(name, server, port))
+
+    def names_of(self, address: IPv4Address) -> tuple[str, ...]:
+        return self._dns(f"PTR {address}", lambda server, port: probe.resolve_ptr(address, server, port))
+
+    def ssh_banner(self, address: IPv4Address, port: int) -> str | None:
+        """What the SSH server at `address` says first; None when nobody answers there, with the reason as evidence."""
+        return self.looks.take(f"banner {address}:{port}", lambda evidence: _banner(address, port, evidence))
+
+    def web_certificate(self) -> str:
+        """The SHA-256 fingerprint the web interface shows, or who vouches for it when an authority is pinned."""
+        api = self.contract.hypervisor.api
+        ca_file = api.ca_file
+
+        def look(evidence: Evidence) -> str:
+            if ca_file is not None:
+                return _recorded(evidence, f"who vouches for {api.url}", lambda: who_vouches(api.url, ca_file))
+            return _recorded(evidence, f"TLS certificate of {api.url}", lambda: probe.tls_fingerprint(api.url))
+
+        return self.looks.take("certificate", look)
+
+    # --- ahead of the checks, and after them ---------------------------------------------------------------------
+
+    def prefetch(self, fixtures: Set[str], guests: Iterable[Guest]) -> None:
+        """Take the slow looks that checks with these fixtures will ask for, all at once."""
+        every = tuple(self.contract.guests)
+        inside = every if fixtures & NEEDS_ALL_GUESTS else tuple(guests) if "inside" in fixtures else ()
+        tasks: list[Callable[[], object]] = [partial(self.guest, guest) for guest in inside]
+        tasks += [self.host] if "hypervisor_host" in fixtures else []
+        tasks += [self.router] if "router" in fixtures else []
+        tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
+        tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
+        tasks += [partial(self.pending, guest.vmid) for guest in guests] if "waiting_nics" in fixtures else []
+        self.looks.together(tasks)
+
+    def count_trips(self) -> tuple[int, int]:
+        """API calls and SSH round trips so far."""
+        return (self._client.counts.reads if self._client is not None else 0, self.ssh_trips)
+
+    def close(self) -> None:
+        if self._connections is not None:
+            ssh.close(self._connections)
+            self._connections = None
+
+    # --- how each kind of look is taken --------------------------------------------------------------------------
+
+    def _api(self, key: str, read_it: Callable[[Client, str], T], asked: Callable[[T], Iterable[str]]) -> T:
+        """A reader of harness.pve; `asked` names the questions its answer came from."""
+
+        def look(evidence: Evidence) -> T:
+            self._require_api()
+            found = read_it(self.client(), self.contract.hypervisor.node)
+            _copy(self._api_evidence.answers_to(*asked(found)), evidence)
+            return found
+
+        return self.looks.take(f"api {key}", look)
+
+    def _ask(self, path: str) -> Any:
+        """A plain GET, for what no reader of harness.pve gives."""
+        return self._api(path, lambda client, _: client.get(path), lambda _: [f"GET {path}"])
+
+    def _need(self, path: str, privilege: str, to: str) -> None:
+        permissions = self._api("permissions", lambda client, _: read.read_permissions(client), lambda _: [PERMISSIONS])
+        permissions.need(path, privilege, to=to)
+
+    def _require_api(self) -> None:
+        """One question ahead of all others: where nobody answers it, nobody waits for the rest."""
+        self.looks.fetch("api alive", lambda _: read.read_version(self.client()))
+
+    def _host_look(self) -> Look[Answers]:
+        return self._ssh_look(self.contract.hypervisor.name, host_facts.COMMANDS, "host")
+
+    def _guest_look(self, guest: Guest) -> Look[Answers]:
+        return self._ssh_look(guest.name, guest_facts.COMMANDS, "guest")
+
+    def _ssh_look(self, name: str, commands: Mapping[str, str], source: str) -> Look[Answers]:
+        def look(evidence: Evidence) -> Answers:
+            # The one long script is recorded as its single questions instead.
+            host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=HOST_TIMEOUT_S)
+            self._count_trip()
+            return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
+
+        return look
+
+    def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
+        login = ssh.router_login(self.contract)
+        run = hosts.runner(self._opened(), login.name, evidence=evidence, source="router", timeout_s=HOST_TIMEOUT_S)
+
+        def counted(command: str) -> ssh.Result:
+            self._count_trip()
+            return run(command)
+
+        return routers.observe(self.contract, counted)
+
+    def _opened(self) -> ssh.Connections:
+        with self._lock:
+            if self._connections is None:
+                self._connections = ssh.open_connections(ssh.site_logins(self.contract))
+            return self._connections
+
+    def _count_trip(self) -> None:
+        with self._lock:
+            self.ssh_trips += 1
+
+    def _dns(self, question: str, ask: Callable[[str, int], T]) -> T:
+        server, port = str(self.contract.router.dns), self.contract.router.dns_port
+
+        def look(evidence: Evidence) -> T:
+            if self._dns_failure is not None:
+                raise self._dns_failure
+            try:
+                return _recorded(evidence, f"{question} at {server}", lambda: ask(server, port))
+            except Unreachable as failure:
+                self._dns_failure = failure
+                raise
+
+        return self.looks.take(f"dns {question}", look)
+
+    def _wire(self, guest: Guest) -> None:
+        """What the checks of `guest` will ask the wire."""
+        self.names_of(guest.nic.address.ip)
+        for name in (guest.fqdn, *guest.cnames):
+            self.addresses_of(name)
+        for address in self.addresses_of(guest.fqdn):
+            self.ssh_banner(address, guest.ssh.port)
+
+
+def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
+    return read.read_guests(client, node)
+
+
+def _banner(address: IPv4Address, port: int, evidence: Evidence) -> str | None:
+    asked = f"SSH banner of {address}:{port}"
+    try:
+        return _recorded(evidence, asked, lambda: probe.ssh_banner(str(address), port))
+    except Unreachable as silence:
+        # Here silence is the answer: the promise is that somebody answers.
+        evidence.record("net", asked, f"nothing: {silence.happened}")
+        return None
+
+
+def _recorded(evidence: Evidence, asked: str, look: Callable[[], T]) -> T:
+    answer = look()
+    evidence.record("net", asked, show(answer))
+    return answer
+
+
+def _copy(facts: Iterable[Fact], evidence: Evidence) -> None:
+    evidence.facts.extend(facts)
