@@ -13,8 +13,9 @@ ROOT = Path(__file__).parent.parent
 BASE = {"errors", "wait", "evidence"}
 MODEL = {"inventory", "identity", "contract", "observed", "plan", "secrets"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "lab", "journal"}
-COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "demo", "doctor", "site", "command"}
-LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION)
+COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "site"}
+SURFACE = {"commands"}
+LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)
 
 
 def part_of(module: str) -> str | None:

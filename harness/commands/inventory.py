@@ -1,0 +1,54 @@
+"""The inventory's commands: validate, show, propose a MAC, export the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import identity
+from harness import inventory as inventories
+from harness.commands.front import console, front
+from harness.site import open_contract
+
+
+@front
+def check(folder: Path, site: str | None) -> int:
+    """Every mistake at once; 1 when there is one that is more than a warning."""
+    out = console()
+    problems = inventories.check(folder, [site] if site else None)
+    for problem in problems:
+        out.print(str(problem), markup=False)
+    errors = sum(problem.severity == "error" for problem in problems)
+    names = [site] if site else inventories.sites(folder)
+    out.print(
+        f"{', '.join(names)}: {_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}", markup=False
+    )
+    return 1 if errors else 0
+
+
+@front
+def show(folder: Path, site: str) -> int:
+    """The site as everything else will see it."""
+    print(json.dumps(inventories.show(open_contract(folder, site)), indent=2, default=str))
+    return 0
+
+
+@front
+def mac(folder: Path, site: str, category: str, group: str) -> int:
+    """The next free MAC of the site's namespace, over all sites."""
+    names: Sequence[str] = [site, *(name for name in inventories.sites(folder) if name != site)]
+    loaded = [inventories.load(folder, name) for name in names]
+    print(identity.propose_mac(*loaded, category=category, group=group))
+    return 0
+
+
+@front
+def export_schema() -> int:
+    """JSON Schema of our keys, for editors."""
+    print(json.dumps(inventories.json_schema(), indent=2))
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

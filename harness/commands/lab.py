@@ -1,0 +1,96 @@
+"""The embedded lab's commands: what the contract of site `lab` asks for, handed to the lab as plain values."""
+
+from __future__ import annotations
+
+import json
+import os
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import lab
+from harness.commands.front import console, front
+from harness.commands.setup import install_missing
+from harness.contract import Contract
+from harness.errors import Invalid
+from harness.lab import LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.routers import dnsmasq
+from harness.site import open_contract
+
+
+@front
+def up(inventory: Path, site: str) -> int:
+    """Bring the lab up."""
+    out = console()
+    install_missing(out)
+    show_status(start(open_contract(inventory, site), out), out)
+    return 0
+
+
+@front
+def down() -> int:
+    """Take the lab down."""
+    lab.down(console().print)
+    return 0
+
+
+@front
+def status(*, as_json: bool) -> int:
+    """Say whether the lab is up and how to reach it."""
+    found = lab.status()
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        show_status(found, console())
+    return 0
+
+
+@front
+def ssh(name: str) -> int:
+    """Become an SSH client on a host of the lab."""
+    command = lab.ssh_command(name)
+    os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
+
+
+def start(contract: Contract, out: Console) -> LabStatus:
+    """The lab as the contract describes it, running."""
+    return lab.up(spec_of(contract), progress=lambda text: out.print(f"lab: {text}", markup=False))
+
+
+def spec_of(contract: Contract) -> LabSpec:
+    """What the lab needs to know of the contract; it reads no inventory of its own."""
+    hypervisor = contract.hypervisor
+    if contract.router.kind != "dnsmasq" or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
+        raise Invalid(
+            tried="bring the lab up",
+            on=contract.site,
+            happened="the lab can be a site with a dnsmasq router, one bridge and one template",
+            do="Use --site lab, or describe such a site",
+        )
+    template, bridge = next(iter(hypervisor.templates.values())), hypervisor.bridges[0]
+    network = next(segment.subnet for segment in contract.segments.values() if hypervisor.address in segment.subnet)
+    return LabSpec(
+        dnsmasq=dnsmasq.render(contract),
+        site=contract.site,
+        domain=contract.domain,
+        network=network,
+        router=LabMachine(contract.router.name, contract.router.address),
+        hypervisor=LabMachine(hypervisor.name, hypervisor.address),
+        tool_address=IPv4Address(int(network.broadcast_address) - 1),
+        bridge=bridge.name,
+        bridge_port=bridge.port or "eno1",
+        pool=hypervisor.pool or "mgmt",
+        template=LabTemplate(template.vmid or 9000, template.name, template.build_mark, template.user),
+    )
+
+
+def show_status(found: LabStatus, out: Console) -> None:
+    if not found.up or found.api is None:
+        out.print("The lab is down. Bring it up: ./invoke lab.up")
+        return
+    out.print(f"The lab is up (site {found.site}): {found.api.url}, fingerprint {found.api.fingerprint}", markup=False)
+    for host in found.hosts:
+        out.print(f"  {host.name:<18} {host.address}", markup=False)
+    for guest in found.guests:
+        out.print(f"  {guest.name:<18} {guest.address or '-':<15} VM {guest.vmid}, {guest.status}", markup=False)

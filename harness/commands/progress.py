@@ -1,0 +1,59 @@
+"""Show each guest's way live: one moving row a guest on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.engine import Event
+
+
+class GuestProgress:
+    """`report` takes the events of a run, from any thread."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._rows: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        columns = (
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.fields[guest]:<18}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        self._live = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+
+    def __enter__(self) -> GuestProgress:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def report(self, event: Event) -> None:
+        with self._lock:
+            if self._out.is_terminal:
+                self._move(event)
+            elif event.state != "wait":
+                self._print(event)
+
+    def _print(self, event: Event) -> None:
+        if event.state != "begin":
+            step = f" {event.step}" if event.step else ""
+            state = "" if event.state == "note" else f" {event.state}"
+            where = event.guest or "all guests"
+            self._out.print(f"[{event.seconds:6.1f} s] {where}:{step}{state}: {event.text}", markup=False)
+
+    def _move(self, event: Event) -> None:
+        if event.guest is None or event.state == "note":
+            self._out.print(f"{event.guest or 'all guests'}: {event.text}", markup=False)
+            return
+        if event.guest not in self._rows:
+            self._rows[event.guest] = self._live.add_task("", total=1, guest=event.guest)
+        ended = event.state == "failed" or (event.step == "finish" and event.state == "done")
+        self._live.update(self._rows[event.guest], description=event.text, completed=1 if ended else 0)

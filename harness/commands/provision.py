@@ -1,0 +1,153 @@
+"""Show a plan, and carry it out with live progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness import engine
+from harness.commands.front import console, front
+from harness.commands.progress import GuestProgress
+from harness.contract import Contract
+from harness.engine import Provisioned
+from harness.plan import Plan
+from harness.site import open_contract, open_lease_look, open_reader, open_writer
+
+
+@front
+def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int:
+    """Say what `provision` would do; 2 when it would refuse."""
+    contract = open_contract(inventory, site)
+    found = engine.make_plan(contract, open_reader(contract, inventory), _only(guest))
+    if as_json:
+        print(json.dumps(render_plan(contract, found), indent=2))
+    else:
+        show_plan(found, console())
+    return 2 if found.refusals else 0
+
+
+@front
+def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_json: bool) -> int:
+    """Make what is missing; 0 when every guest is there."""
+    contract = open_contract(inventory, site)
+    out = console(to_stderr=as_json)
+    if sys.stdin.isatty() and not yes and not _agreed(contract, inventory, guest, out):
+        out.print("Nothing was changed.")
+        return 0
+    done = build(contract, inventory, guest, out)
+    if as_json:
+        print(json.dumps(render_provisioned(contract, done), indent=2))
+    return 2 if done.failed else 0
+
+
+def build(contract: Contract, inventory: Path, guest: str | None, out: Console) -> Provisioned:
+    """Provision with live progress and a summary at the end."""
+    with ExitStack() as stack:
+        lease = stack.enter_context(open_lease_look(contract))
+        progress = stack.enter_context(GuestProgress(out))
+        done = engine.provision(
+            contract,
+            open_writer(contract, inventory),
+            reader=open_reader(contract, inventory),
+            looks=engine.real_looks(contract, lease),
+            report=progress.report,
+            only=_only(guest),
+        )
+    show_provisioned(done, out)
+    return done
+
+
+def show_plan(found: Plan, out: Console) -> None:
+    for change in found.changes:
+        out.print(f"{change.kind} {change.guest} (VM {change.vmid}): {change.detail}", markup=False)
+        if change.clone is not None:
+            out.print(f"    {change.clone}", markup=False)
+    _show_notes(found, out)
+    for refusal in found.refusals:
+        out.print(f"refused: {refusal.reason}. {refusal.do}.", style="bold red", markup=False)
+    out.print(_changes(len(found.changes)) + (", nothing will be done" if found.refusals else ""), markup=False)
+
+
+def show_provisioned(done: Provisioned, out: Console) -> None:
+    for result in done.results:
+        steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items())
+        out.print(f"{result.guest}: {result.outcome} in {sum(result.seconds.values()):.1f} s ({steps})", markup=False)
+        for note in (*result.warnings, *result.retries):
+            out.print(f"    {note}", markup=False)
+        if result.error is not None:
+            out.print(f"    {result.error}", style="bold red", markup=False)
+    _show_notes(done.plan, out)
+    failed = f", {len(done.failed)} failed" if done.failed else ""
+    changed = _changes(len(done.results) - len(done.failed))
+    out.print(f"{changed}{failed}, {done.writes} write calls, {done.seconds:.1f} s", markup=False)
+
+
+def render_plan(contract: Contract, found: Plan) -> dict[str, Any]:
+    """The plan as JSON's own types."""
+    return {
+        "site": contract.site,
+        "changes": [
+            {
+                "guest": change.guest,
+                "vmid": change.vmid,
+                "kind": change.kind,
+                "detail": change.detail,
+                "clone": str(change.clone) if change.clone else None,
+            }
+            for change in found.changes
+        ],
+        "differences": [str(difference) for difference in found.differences],
+        "refusals": [refusal.reason for refusal in found.refusals],
+        "warnings": list(found.warnings),
+    }
+
+
+def render_provisioned(contract: Contract, done: Provisioned) -> dict[str, Any]:
+    """The run as JSON's own types; seconds by step."""
+    return {
+        "plan": render_plan(contract, done.plan),
+        "writes": done.writes,
+        "seconds": round(done.seconds, 3),
+        "guests": [
+            {
+                "guest": result.guest,
+                "vmid": result.vmid,
+                "outcome": result.outcome,
+                "seconds": result.seconds,
+                "upids": result.upids,
+                "warnings": result.warnings,
+                "retries": result.retries,
+                "error": str(result.error) if result.error else None,
+            }
+            for result in done.results
+        ],
+    }
+
+
+def _agreed(contract: Contract, inventory: Path, guest: str | None, out: Console) -> bool:
+    """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
+    found = engine.make_plan(contract, open_reader(contract, inventory), _only(guest))
+    if found.empty or found.refusals:
+        return True
+    show_plan(found, out)
+    return out.input(f"Do this on {contract.hypervisor.fqdn}? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _show_notes(found: Plan, out: Console) -> None:
+    for warning in found.warnings:
+        out.print(f"note: {warning}", style="yellow", markup=False)
+    for difference in found.differences:
+        out.print(f"differs, left alone: {difference}", style="yellow", markup=False)
+
+
+def _only(guest: str | None) -> frozenset[str] | None:
+    return frozenset({guest}) if guest else None
+
+
+def _changes(number: int) -> str:
+    return f"{number} change{'' if number == 1 else 's'}"

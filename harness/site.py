@@ -1,0 +1,77 @@
+"""Open a site: its contract, and the API with the credential its inventory refers to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import routers
+from harness.contract import Contract, Guest, SecretRef, resolve
+from harness.errors import Invalid
+from harness.evidence import Evidence, Secret
+from harness.inventory import load
+from harness.pve.client import Client, Writer, connect
+from harness.remote import hosts, ssh
+from harness.secrets import read_secret
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def state_folder(site: str) -> Path:
+    """Where this machine keeps what it learned of a site: journal, host keys, reports."""
+    root = os.environ.get("MGMT_HARNESS_STATE")
+    return (Path(root).expanduser() if root else CHECKOUT / ".state") / site
+
+
+def open_contract(inventory: Path, site: str) -> Contract:
+    """The site's contract; Invalid names the first mistake of the inventory."""
+    return resolve(load(inventory, site), state_dir=state_folder(site))
+
+
+def open_reader(contract: Contract, inventory: Path, evidence: Evidence | None = None) -> Client:
+    """A client that cannot write, with the token that may not either."""
+    secret, fingerprint = _credential(contract, inventory, "verify")
+    api = contract.hypervisor.api
+    return connect(api, purpose="verify", secret=secret, evidence=evidence, read_only=True, fingerprint=fingerprint)
+
+
+def open_writer(contract: Contract, inventory: Path, evidence: Evidence | None = None) -> Writer:
+    """The client that `provision` changes VMs with."""
+    secret, fingerprint = _credential(contract, inventory, "provision")
+    api = contract.hypervisor.api
+    return connect(api, purpose="provision", secret=secret, evidence=evidence, read_only=False, fingerprint=fingerprint)
+
+
+@contextmanager
+def open_lease_look(contract: Contract) -> Iterator[Callable[[Guest], str | None] | None]:
+    """How to ask the router which address it has leased to a guest; None where this router cannot be asked."""
+    if contract.router.kind != "dnsmasq" or contract.router.ssh is None:
+        yield None
+        return
+    login = ssh.router_login(contract)
+    with ssh.connections([login]) as opened:
+        run = hosts.runner(opened, login.name, evidence=Evidence(), source="router")
+
+        def lease(guest: Guest) -> str | None:
+            held = (lease for lease in routers.observe(contract, run).leases if lease.mac == guest.nic.mac)
+            return next((str(lease.address) for lease in held), None)
+
+        yield lease
+
+
+def _credential(contract: Contract, inventory: Path, purpose: str) -> tuple[Secret, str | None]:
+    """The token's secret, and the certificate's fingerprint where the inventory refers to it."""
+    api = contract.hypervisor.api
+    token = api.tokens.get(purpose)
+    if token is None:
+        raise Invalid(
+            tried=f"open the API for {purpose}",
+            on=contract.hypervisor.name,
+            happened=f"mgmt_hypervisor.api.tokens has no `{purpose}` ({contract.hypervisor.declared})",
+            do=f"Declare the token's id and where its secret is kept under api.tokens.{purpose}",
+        )
+    base = inventory / contract.site
+    fingerprint = read_secret(api.fingerprint, base=base).reveal() if isinstance(api.fingerprint, SecretRef) else None
+    return read_secret(token.secret, base=base), fingerprint

@@ -1,0 +1,221 @@
+"""The front door: each task a few lines, no logic. Start it with ./invoke."""
+
+# Every task imports what it needs when it runs: `--list` and shell completion must not wait for it.
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+ROOT = Path(__file__).resolve().parent
+SITE = {"site": "the site's name (default: lab)", "inventory": "the folder of all sites (default: inventory/)"}
+GUEST = {"guest": "only this VM"}
+JSON = {"json": "write JSON to standard output"}
+
+
+def _end(status: int) -> None:
+    if status:
+        raise Exit(code=status)
+
+
+def _folder(inventory: str | None) -> Path:
+    return Path(inventory).expanduser() if inventory else ROOT / "inventory"
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+@task(help={"keep": "leave the lab up", "html": "write the report to this file"})
+def demo(_: Context, keep: bool = False, html: str | None = None) -> None:
+    """The main job on the embedded lab, from nothing to the report."""
+    from harness.commands.demo import demo as run
+
+    _end(run(keep=keep, html=_path(html)))
+
+
+@task
+def doctor(_: Context) -> None:
+    """Say what this machine can and cannot run, and the command that fixes it."""
+    from harness.commands.setup import doctor as run
+
+    _end(run())
+
+
+@task(help={**SITE, **GUEST, **JSON})
+def plan(
+    _: Context, site: str = "lab", inventory: str | None = None, guest: str | None = None, json: bool = False
+) -> None:
+    """Say what provision would do."""
+    from harness.commands.provision import plan as run
+
+    _end(run(_folder(inventory), site, guest, as_json=json))
+
+
+@task(help={**SITE, **GUEST, **JSON, "yes": "do not ask"})
+def provision(
+    _: Context,
+    site: str = "lab",
+    inventory: str | None = None,
+    guest: str | None = None,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Create the VMs the inventory declares; what exists is left alone."""
+    from harness.commands.provision import provision as run
+
+    _end(run(_folder(inventory), site, guest, yes=yes, as_json=json))
+
+
+@task(
+    iterable=["clause"],
+    help={
+        **SITE,
+        "guest": "only the checks of this VM",
+        "clause": "only this clause, or all below a prefix; may be given again",
+        "json": "write the result to this file; - for standard output",
+        "junit": "write JUnit XML to this file",
+        "html": "write the report to this file",
+        "pytest": "more arguments for pytest, as one string",
+    },
+)
+def verify(
+    _: Context,
+    site: str = "lab",
+    inventory: str | None = None,
+    clause: list[str] | None = None,
+    guest: str | None = None,
+    json: str | None = None,
+    junit: str | None = None,
+    html: str | None = None,
+    pytest: str = "",
+) -> None:
+    """Assert the contract: 0 it holds, 1 a promise is broken, 2 something could not be looked at."""
+    import shlex
+
+    from harness.commands.verify import verify as run
+    from harness.verify import VerifyOptions
+
+    options = VerifyOptions(
+        site=site,
+        inventory=_folder(inventory),
+        clauses=tuple(clause or ()),
+        guest=guest,
+        json=_path(json),
+        html=_path(html),
+        junit=_path(junit),
+        pytest_args=tuple(shlex.split(pytest)),
+    )
+    _end(run(options))
+
+
+@task(help={"site": SITE["site"], "html": "copy it to this file"})
+def report(_: Context, site: str = "lab", html: str | None = None) -> None:
+    """Say where the last report of a site is."""
+    from harness.commands.verify import report as run
+
+    _end(run(site, _path(html)))
+
+
+@task(name="check", help={"site": "only this site (default: all)", "inventory": SITE["inventory"]})
+def inventory_check(_: Context, site: str | None = None, inventory: str | None = None) -> None:
+    """Every mistake of the inventory at once, with file and line."""
+    from harness.commands.inventory import check as run
+
+    _end(run(_folder(inventory), site))
+
+
+@task(name="show", help=SITE)
+def inventory_show(_: Context, site: str = "lab", inventory: str | None = None) -> None:
+    """The site as everything else sees it, as JSON."""
+    from harness.commands.inventory import show as run
+
+    _end(run(_folder(inventory), site))
+
+
+@task(name="mac", help={**SITE, "category": "observability, automation or access", "group": "a group of the namespace"})
+def inventory_mac(_: Context, category: str, group: str, site: str = "lab", inventory: str | None = None) -> None:
+    """The next free MAC."""
+    from harness.commands.inventory import mac as run
+
+    _end(run(_folder(inventory), site, category, group))
+
+
+@task(name="export", help={"schema": "JSON Schema of our keys, for editors"})
+def inventory_export(_: Context, schema: bool = False) -> None:
+    """Write the inventory for other tools."""
+    from harness.commands.inventory import export_schema as run
+
+    if not schema:
+        raise Exit("Say what to export: --schema writes the JSON Schema for editors.", code=2)
+    _end(run())
+
+
+@task(name="up", help=SITE)
+def lab_up(_: Context, site: str = "lab", inventory: str | None = None) -> None:
+    """Bring the embedded lab up; nothing is done when it is."""
+    from harness.commands.lab import up as run
+
+    _end(run(_folder(inventory), site))
+
+
+@task(name="status", help=JSON)
+def lab_status(_: Context, json: bool = False) -> None:
+    """Whether the lab is up, and how to reach it."""
+    from harness.commands.lab import status as run
+
+    _end(run(as_json=json))
+
+
+@task(name="ssh", positional=["name"], help={"name": "a host or VM of the lab"})
+def lab_ssh(_: Context, name: str) -> None:
+    """Log in to a host of the lab."""
+    from harness.commands.lab import ssh as run
+
+    _end(run(name))
+
+
+@task(name="down")
+def lab_down(_: Context) -> None:
+    """Take the lab down; nothing of it stays."""
+    from harness.commands.lab import down as run
+
+    _end(run())
+
+
+@task(help={"pytest": "more arguments for pytest, as one string"})
+def test(_: Context, pytest: str = "") -> None:
+    """All tests of the harness."""
+    import shlex
+
+    from harness.commands.setup import install_missing_or_say
+
+    install_missing_or_say()
+    _end(_run("-m", "pytest", *shlex.split(pytest)))
+
+
+@task
+def lint(_: Context) -> None:
+    """Format, lint and types."""
+    for command in (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy",)):
+        _end(_run("-m", *command))
+
+
+@task(lint, test)
+def check(_: Context) -> None:
+    """The gate: format, lint, types and all tests."""
+
+
+def _run(*arguments: str) -> int:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
+
+
+namespace = Collection(demo, doctor, plan, provision, verify, report, test, lint, check)
+namespace.add_collection(Collection(inventory_check, inventory_show, inventory_mac, inventory_export), name="inventory")
+namespace.add_collection(Collection(lab_up, lab_status, lab_ssh, lab_down), name="lab")
