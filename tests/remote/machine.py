@@ -34,7 +34,7 @@ echo clone-of-template >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 clone-of-template\n' >"$root/etc/hosts.lab"
 cat "$root/etc/hosts.lab" >"$root/etc/hosts"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-rm -rf "$root/var/lib/mgmt-harness" "$root"/etc/ssh/ssh_host_*
+rm -rf "$root/var/lib/mgmt-harness" "$root"/root/.bash* "$root/root/.profile" "$root"/etc/ssh/ssh_host_*
 ssh-keygen -q -t ed25519 -N '' -C template -f "$root/etc/ssh/ssh_host_ed25519_key"
 ssh-keygen -q -t ecdsa -N '' -C template -f "$root/etc/ssh/ssh_host_ecdsa_key"
 cat /dev/stdin >"$root/root/.ssh/authorized_keys"
