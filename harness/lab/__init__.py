@@ -2,7 +2,7 @@
 
 from harness.lab.access import control, ssh_command
 from harness.lab.lifecycle import down, up
-from harness.lab.requirements import missing_requirements
+from harness.lab.requirements import missing_packages, missing_requirements
 from harness.lab.spec import LabMachine, LabSpec, LabStatus, LabTemplate
 from harness.lab.status import memory_mib, status
 
@@ -14,6 +14,7 @@ __all__ = [
     "control",
     "down",
     "memory_mib",
+    "missing_packages",
     "missing_requirements",
     "ssh_command",
     "status",

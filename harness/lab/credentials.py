@@ -89,20 +89,19 @@ def _certificates(spec: LabSpec) -> tuple[str, str, str]:
     folder.mkdir(mode=0o700)
     name, fqdn = spec.hypervisor.name, f"{spec.hypervisor.name}.{spec.domain}"
     names = f"IP:127.0.0.1,IP:::1,DNS:localhost,IP:{spec.hypervisor.address},DNS:{name},DNS:{fqdn}"
-    extensions = folder / "extensions"
-    extensions.write_text(
+    (folder / "extensions").write_text(
         "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\n"
         f"subjectKeyIdentifier=hash\nsubjectAltName={names}\n"
     )
     new_key = ["-newkey", "rsa:2048", "-noenc"]
+    authority = f"/CN=Proxmox Virtual Environment/OU={uuid.uuid4()}/O=PVE Cluster Manager CA"
+    subject = f"/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={fqdn}"
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    signed_by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
     for argv in (
-        ["req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3650"]
-        + ["-subj", f"/CN=Proxmox Virtual Environment/OU={uuid.uuid4()}/O=PVE Cluster Manager CA"]
-        + ["-addext", "keyUsage=critical,keyCertSign,cRLSign"],
-        ["req", *new_key, "-keyout", "node.key", "-out", "node.csr"]
-        + ["-subj", f"/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={fqdn}"],
-        ["x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "730"]
-        + ["-extfile", str(extensions), "-out", "node.pem"],
+        ["req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3650", "-subj", authority, *usage],
+        ["req", *new_key, "-keyout", "node.key", "-out", "node.csr", "-subj", subject],
+        ["x509", "-req", "-in", "node.csr", *signed_by, "-days", "730", "-extfile", "extensions", "-out", "node.pem"],
     ):
         run(["env", "-C", str(folder), "openssl", *argv], tried="make the API's certificate", do=_DO)
     made = tuple((folder / name).read_text() for name in ("node.key", "node.pem", "ca.pem"))

@@ -55,6 +55,7 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     shutil.copytree(SIMULATOR, upper / PROGRAMS[1:] / "simulator", ignore=ignored)
     _identify(upper, spec.hypervisor, credentials)
     _write_pve(spec, credentials, upper)
+    enable(upper, "mgmt-lab-guests.service")
     mask(upper, "systemd-networkd.service", "systemd-resolved.service")
     GUESTS.mkdir()
     binds = [(layers[-1], ROOTFS_INSIDE, "ro"), (packages, PACKAGES_INSIDE, "ro")]

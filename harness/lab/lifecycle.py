@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut, Unsafe
 from harness.lab import cgroups, machines
+from harness.lab.commands import last_lines
 from harness.lab.credentials import Credentials, make_credentials
 from harness.lab.disks import write_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
@@ -27,6 +28,7 @@ Progress = Callable[[str], None]
 API_PORT = 8006
 SSH_PORT = 22
 BOOT_S = 60.0
+LISTEN_S = 10.0  # systemd said already that everything is started
 
 
 def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
@@ -47,7 +49,7 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
 
 
 def down(progress: Progress) -> None:
-    """No process, namespace, mount, control group, link or file of the lab is left; what was built once stays cached."""
+    """No process, namespace, mount, control group, link or state of the lab is left; what was built stays cached."""
     require()
     with one_at_a_time():
         progress("Taking the lab down")
@@ -71,6 +73,7 @@ def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
     rootfs = ensure_rootfs(progress)
     packages = ensure_packages()
     layer = ensure_hypervisor_layer(rootfs, packages, progress)
+    _forget_old_builds(rootfs, packages, layer)
     progress("Writing keys, certificates and disks")
     STATE.mkdir(mode=0o700, parents=True)
     credentials = make_credentials(spec)
@@ -78,6 +81,12 @@ def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
     write_router(spec, credentials, rootfs)
     write_hypervisor(spec, credentials, [layer, rootfs], packages)
     return credentials
+
+
+def _forget_old_builds(*kept: Path) -> None:
+    """What an older recipe built is never used again."""
+    for folder in set(CACHE.iterdir()) - set(kept):
+        _remove_tree(folder)
 
 
 def _start(spec: LabSpec, progress: Progress) -> None:
@@ -90,9 +99,9 @@ def _start(spec: LabSpec, progress: Progress) -> None:
         machines.wait_started(MACHINES / machine.name)
     for machine in both:
         _wait_booted(machine)
-    _wait_listening(spec.router, SSH_PORT)
-    _wait_listening(spec.hypervisor, SSH_PORT)
-    _wait_listening(spec.hypervisor, API_PORT)
+    _wait_listening(spec.router, SSH_PORT, "ssh")
+    _wait_listening(spec.hypervisor, SSH_PORT, "ssh")
+    _wait_listening(spec.hypervisor, API_PORT, "pveproxy")
 
 
 def _wait_booted(machine: LabMachine) -> None:
@@ -109,17 +118,19 @@ def _wait_booted(machine: LabMachine) -> None:
         raise HarnessError(
             tried="boot the machine",
             on=machine.name,
-            happened=f"its systemd says {waited.last_seen}; failed units: {failed or 'none'}; {_why(folder, failed)}",
+            happened=f"its systemd says {waited.last_seen}; failed: {failed or 'nothing'}; {_why(folder, failed)}",
             do="If it stays so when you run the same command again, the cause is in those units' last lines",
         )
 
 
 def _why(folder: Path, failed: str) -> str:
-    unit = failed.split()[0] if failed else "init.scope"
-    return machines.try_inside(folder, "journalctl", "--no-pager", "-o", "cat", "-n", "5", "-u", unit).stdout.strip()
+    """The last words of the first failed unit."""
+    unit = failed.split(maxsplit=1)[0] if failed else "init.scope"
+    told = machines.try_inside(folder, "journalctl", "--no-pager", "--output=cat", "--lines=5", f"--unit={unit}").stdout
+    return last_lines(told)
 
 
-def _wait_listening(machine: LabMachine, port: int) -> None:
+def _wait_listening(machine: LabMachine, port: int, unit: str) -> None:
     def look() -> tuple[bool | None, str]:
         try:
             with socket.create_connection((str(machine.address), port), timeout=1):
@@ -127,12 +138,13 @@ def _wait_listening(machine: LabMachine, port: int) -> None:
         except OSError as error:
             return None, str(error)
 
-    waited = wait_until(look, deadline_s=BOOT_S, first_pause_s=0.02, longest_pause_s=0.2)
+    folder = MACHINES / machine.name
+    waited = wait_until(look, deadline_s=LISTEN_S, first_pause_s=0.02, longest_pause_s=0.2)
     if waited.value is None:
         raise TimedOut(
             tried=f"reach port {port}",
             on=f"{machine.name} ({machine.address})",
-            happened=f"not within {waited.seconds:.0f} s: {waited.last_seen}",
+            happened=f"not within {waited.seconds:.0f} s: {waited.last_seen}; {unit} says: {_why(folder, unit)}",
             do=f"Check that this machine's firewall lets traffic to {machine.address} through",
         )
 

@@ -23,7 +23,7 @@ def require_free_network(spec: LabSpec) -> None:
                 raise Unsafe(
                     tried="bring the lab up",
                     on="this machine",
-                    happened=f"its interface {interface['ifname']} is in {there}, which overlaps the lab's {spec.network}",
+                    happened=f"its {interface['ifname']} is in {there}, which overlaps the lab's {spec.network}",
                     do="Take that interface down or run the lab on another machine",
                 )
 

@@ -14,6 +14,7 @@ from harness.lab.paths import FILES, LINK, MACHINES
 from harness.lab.spec import LabSpec
 from harness.wait import wait_until
 
+START_S = 10.0
 START_TIME = 19  # index in /proc/PID/stat behind the command's name
 
 
@@ -36,15 +37,18 @@ def start_machine(folder: Path) -> None:
 
 def wait_started(folder: Path) -> int:
     """The pid of the machine's first process."""
-    waited = wait_until(
-        lambda: (running(folder), _console(folder)), deadline_s=10, first_pause_s=0.01, longest_pause_s=0.05
-    )
-    if waited.value is None:
+
+    def look() -> tuple[int | None, str]:
+        ended = -1 if (folder / "exit").exists() else None  # no need to wait any longer
+        return running(folder) or ended, _console(folder)
+
+    waited = wait_until(look, deadline_s=START_S, first_pause_s=0.01, longest_pause_s=0.05)
+    if waited.value in (None, -1):
         raise TimedOut(
             tried="start the machine",
             on=folder.name,
             happened=f"it did not start within {waited.seconds:.0f} s and said: {waited.last_seen}",
-            do="Run the same command again; if it stays so, look at what this machine forbids with `invoke doctor`",
+            do="Run the same command again; if it stays so, look at what this machine forbids: ./invoke doctor",
         )
     return waited.value
 
@@ -69,7 +73,8 @@ def run_inside(folder: Path, *argv: str, tried: str) -> str:
     done = try_inside(folder, *argv)
     if done.returncode != 0:
         said = last_lines(done.stderr or done.stdout)
-        raise HarnessError(tried=tried, on=folder.name, happened=f"{argv[0]} said: {said}", do="Run `invoke lab.down` and `invoke lab.up`")
+        do = "Take the lab down and bring it up again: ./invoke lab.down, ./invoke lab.up"
+        raise HarnessError(tried=tried, on=folder.name, happened=f"{argv[0]} said: {said}", do=do)
     return done.stdout
 
 

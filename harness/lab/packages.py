@@ -16,24 +16,7 @@ from harness.lab.trees import write_file, write_tree
 INSTALLED = "8.4.1"
 # The first sixteen digits of the commit the real package was made from; 8.4.5 stands for "any newer one".
 REPOIDS = {"8.4.0": "ec58e45e1bcdf2ac", "8.4.1": "2a5fa54a8503f96d", "8.4.5": "0000000000000845"}
-WHERE = "/srv/packages"  # in the hypervisor
 PIN = f"Package: pve-manager\nPin: version {INSTALLED}\nPin-Priority: 1001\n"
-
-# Runs with the hypervisor's tree as its root: real apt and dpkg, so that their state is real too.
-_INSTALL = f"""
-set -eu
-cd "$1"
-mkdir -p "$3/upper" "$3/work" "$3/root"
-mount -t overlay overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" "$3/root"
-mkdir -p "$3/root{WHERE}"
-mount --bind "$1" "$3/root{WHERE}"
-mount -t proc proc "$3/root/proc"
-mount --bind /dev/null "$3/root/dev/null"
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
-chroot "$3/root" apt-get -q update
-chroot "$3/root" apt-get -q install -y --no-install-recommends pve-manager={INSTALLED}
-chroot "$3/root" apt-mark hold pve-manager
-"""
 
 
 def ensure_packages() -> Path:
@@ -56,9 +39,9 @@ def ensure_hypervisor_layer(rootfs: Path, packages: Path, progress: Callable[[st
         unfinished = CACHE / f"unfinished-{layer.name}"
         write_tree(files, unfinished / "upper/etc/apt", {})
         write_file(unfinished / "upper/etc/apt/preferences.d/pve-pin", PIN)
+        arguments = [INSTALLED, str(rootfs), str(packages), str(unfinished)]
         run(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _INSTALL, "sh"]
-            + [str(packages), str(rootfs), str(unfinished)],
+            ["unshare", "--mount", "--propagation", "private", str(FILES / "build/install-pve-manager"), *arguments],
             tried="install the stand-in packages",
             do="Run the same command again; `lab.down` removes what it left",
             cgroup=cgroups.make_group("build"),

@@ -52,12 +52,21 @@ def require() -> None:
         )
 
 
+def missing_packages() -> list[str]:
+    """The Debian packages whose programs are not here."""
+    return sorted({PROGRAMS[program] for program in _absent()})
+
+
 def _missing_programs() -> Iterator[Lack]:
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    absent = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+    absent = _absent()
     if absent:
-        packages = " ".join(sorted({PROGRAMS[program] for program in absent}))
+        packages = " ".join(missing_packages())
         yield Lack(f"not installed: {', '.join(absent)}", f"apt-get install -y --no-install-recommends {packages}")
+
+
+def _absent() -> list[str]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return [program for program in PROGRAMS if shutil.which(program, path=path) is None]
 
 
 def _missing_rights() -> Iterator[Lack]:
@@ -66,19 +75,14 @@ def _missing_rights() -> Iterator[Lack]:
         return
     if cgroups.mount_point() is None:
         yield Lack("no cgroup2 file system is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
-    elif not (_cgroup_kill_exists()):
-        yield Lack(f"kernel {platform.release()} has no cgroup.kill", "Use a kernel of at least 5.14")
+    elif _kernel() < (5, 14):  # cgroup.kill, and overlayfs that keeps its promises
+        yield Lack(f"kernel {platform.release()} is too old", "Use a kernel of at least 5.14 (Debian 12 has 6.1)")
     if "overlay" not in Path("/proc/filesystems").read_text() and not _succeeds("modprobe", "overlay"):
         yield Lack("this kernel has no overlayfs", "Use a kernel with overlayfs (Debian's has it)")
     if shutil.which("unshare") and not _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"):
         yield Lack("namespaces cannot be made here", "Run outside an unprivileged container")
     elif shutil.which("ip") and not _succeeds("unshare", "--net", "ip", "link", "add", "x", "type", "veth"):
         yield Lack("virtual Ethernet links cannot be made here", "Use a kernel with veth (Debian's has it)")
-
-
-def _cgroup_kill_exists() -> bool:
-    mounted = cgroups.mount_point()
-    return mounted is not None and any(mounted.glob("*/cgroup.kill")) or _kernel() >= (5, 14)
 
 
 def _kernel() -> tuple[int, int]:

@@ -14,18 +14,9 @@ from harness.lab.commands import run
 from harness.lab.paths import CACHE, FILES
 
 SUITE = "bookworm"
-PACKAGES = (
-    "ca-certificates cron dbus dnsmasq-base gnupg ifupdown2 iproute2 iputils-ping kmod logrotate netbase"
-    " openssh-server openssl procps python3 python3-apt qemu-guest-agent sudo systemd-resolved systemd-sysv udev"
-).split()
 UNUSED_PATHS = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
-# Units that would touch the kernel of the machine around the lab, or only cost time in it.
-MASKED = (
-    "apt-daily-upgrade.timer apt-daily.timer dev-hugepages.mount dev-mqueue.mount dpkg-db-backup.timer"
-    " e2scrub_all.timer e2scrub_reap.service fstrim.timer getty@tty1.service proc-sys-fs-binfmt_misc.automount"
-    " sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount"
-    " systemd-logind.service systemd-networkd-wait-online.service systemd-pstore.service"
-).split()
+# Wanted by Debian's own files; without them these units start when somebody asks for them over D-Bus.
+NOT_WANTED = ("systemd-logind.service",)
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -41,8 +32,7 @@ def ensure_rootfs(progress: Callable[[str], None]) -> Path:
 
 
 def _key() -> str:
-    recipe = [SUITE, *PACKAGES, *UNUSED_PATHS, *MASKED, Path(__file__).read_text()]
-    return digest_of(recipe, FILES / "rootfs")
+    return digest_of([Path(__file__).read_text()], FILES / "build", FILES / "rootfs")
 
 
 def digest_of(texts: Iterable[str], *folders: Path) -> str:
@@ -54,13 +44,18 @@ def digest_of(texts: Iterable[str], *folders: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _listed(name: str) -> list[str]:
+    lines = (FILES / "build" / name).read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def _build(target: Path) -> None:
     run(
         [
             "mmdebstrap",
             "--mode=root",
             "--variant=apt",
-            f"--include={','.join(PACKAGES)}",
+            f"--include={','.join(_listed('packages'))}",
             *(f"--dpkgopt=path-exclude={path}" for path in UNUSED_PATHS),
             "--dpkgopt=force-unsafe-io",
             SUITE,
@@ -78,15 +73,17 @@ def _sources() -> list[str]:
     """Where this machine itself gets Debian from, as lines for the lab's suite."""
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     codename = _codename()
+    fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)"
     listed = run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)", "Created-By: Packages"],
+        ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],
         tried="read the apt sources",
         do="Check /etc/apt",
     )
+    wanted = {codename, f"{codename}-updates", f"{codename}-security"}
     lines = set()
     for entry in listed.splitlines():
         origin, component, uri, release = entry.split()[:4]
-        if origin == "Debian" and component == "main" and release in {codename + end for end in ("", "-updates", "-security")}:
+        if origin == "Debian" and component == "main" and release in wanted:
             lines.add(f"deb {signed}{uri} {release.replace(codename, SUITE, 1)} main")
     if not lines:
         raise Missing(
@@ -113,7 +110,9 @@ def _make_neutral(tree: Path) -> None:
     for folder in ("etc/apt/sources.list.d", "var/lib/apt/lists", "var/cache/apt"):
         shutil.rmtree(tree / folder)
         (tree / folder).mkdir()
-    for unit in MASKED:
+    for unit in NOT_WANTED:
+        (tree / "lib/systemd/system/multi-user.target.wants" / unit).unlink()
+    for unit in _listed("masked-units"):
         mask = tree / "etc/systemd/system" / unit
         mask.unlink(missing_ok=True)
         mask.symlink_to("/dev/null")

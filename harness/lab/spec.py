@@ -26,6 +26,13 @@ class LabTemplate:
     user: str
 
 
+# A network for measurements between devices (RFC 2544): no LAN uses it.
+NETWORK = IPv4Network("198.18.99.0/24")
+ROUTER = LabMachine("core-rt01", NETWORK[1])
+HYPERVISOR = LabMachine("hv01", NETWORK[21])
+TEMPLATE = LabTemplate(9000, "debian-lab-12", "lab-image-1", "a_autoprov")
+
+
 @dataclass(frozen=True)
 class LabSpec:
     """One lab. `dnsmasq` maps file names (relative ones are below /etc/dnsmasq.d) to their content."""
@@ -33,14 +40,14 @@ class LabSpec:
     dnsmasq: Mapping[str, str]
     site: str = "lab"
     domain: str = "lab.deevnet.net"
-    network: IPv4Network = IPv4Network("198.18.99.0/24")
-    router: LabMachine = LabMachine("core-rt01", IPv4Address("198.18.99.1"))
-    hypervisor: LabMachine = LabMachine("hv01", IPv4Address("198.18.99.21"))
-    tool_address: IPv4Address = IPv4Address("198.18.99.254")
+    network: IPv4Network = NETWORK
+    router: LabMachine = ROUTER
+    hypervisor: LabMachine = HYPERVISOR
+    tool_address: IPv4Address = NETWORK[254]
     bridge: str = "vmbr0"
     bridge_port: str = "eno1"
     pool: str = "mgmt"
-    template: LabTemplate = LabTemplate(9000, "debian-lab-12", "lab-image-1", "a_autoprov")
+    template: LabTemplate = TEMPLATE
     hypervisor_state: Literal["bootstrapped"] = "bootstrapped"
 
 

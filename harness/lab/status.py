@@ -29,18 +29,19 @@ def status() -> LabStatus:
         api=_api(record),
         ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
         dns=LabDns(record.router[1], DNS_PORT),
-        hosts=tuple(
-            LabHost(name, address, machines.running(MACHINES / name))
-            for name, address in (record.router, record.hypervisor)
-        ),
+        hosts=tuple(LabHost(name, address, machines.running(MACHINES / name)) for name, address in _hosts(record)),
         guests=_guests(record),
     )
 
 
 def is_whole(record: Record) -> bool:
-    """Whether the switch and both machines run."""
-    names = ("switch", record.router[0], record.hypervisor[0])
-    return all(machines.running(MACHINES / name) is not None for name in names)
+    """Whether the switch and both machines run; a machine that reboots just now counts as running."""
+    processes = [MACHINES / "switch/pid", *(MACHINES / name / "supervisor" for name, _ in _hosts(record))]
+    return all(machines.alive(process, Path("/proc")) is not None for process in processes)
+
+
+def _hosts(record: Record) -> tuple[tuple[str, str], ...]:
+    return (record.router, record.hypervisor)
 
 
 def root_of(machine: str) -> Path | None:

@@ -1,0 +1,154 @@
+"""`lab.up` works whatever an earlier run left, and `lab.down` leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import lab
+from harness.lab import LabSpec, LabStatus, cgroups, machines, paths
+from tests.lab.client import wait
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def namespaces() -> set[str]:
+    """Every network, mount and pid namespace some process of this machine is in."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*/ns"):
+        for kind in ("net", "mnt", "pid"):
+            try:
+                found.add(str((process / kind).readlink()))
+            except OSError:  # it ended while we looked
+                continue
+    return found
+
+
+@contextmanager
+def interrupted(script: Path, after_s: float) -> Iterator[None]:
+    """A program that runs for that long, then is killed."""
+    program = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    with suppress(subprocess.TimeoutExpired):
+        program.wait(timeout=after_s)
+    yield
+    program.kill()
+    program.wait()
+
+
+def test_down_leaves_nothing(free_machine: None, spec: LabSpec) -> None:
+    lab.down(print)
+    links = set(Path("/sys/class/net").iterdir())
+    mounts = Path("/proc/self/mounts").read_text()
+    before = namespaces()
+    lab.up(spec, progress=print)
+    assert namespaces() > before
+    lab.down(print)
+    assert not cgroups.lab_group().exists()
+    assert set(Path("/sys/class/net").iterdir()) == links
+    assert Path("/proc/self/mounts").read_text() == mounts
+    assert namespaces() <= before
+    assert not paths.STATE.exists()
+    assert lab.status() == LabStatus(up=False)
+    assert lab.memory_mib() == 0
+
+
+def test_down_twice_is_no_error(free_machine: None) -> None:
+    lab.down(print)
+    lab.down(print)
+
+
+def test_up_again_touches_nothing(running_lab: LabStatus, spec: LabSpec) -> None:
+    said: list[str] = []
+    assert lab.up(spec, progress=said.append) == running_lab
+    assert said == ["The lab is up already"]
+
+
+def test_status_tells_a_client_everything(running_lab: LabStatus) -> None:
+    told = json.loads(json.dumps(running_lab.to_json()))
+    assert told["up"] is True
+    assert told["dns"] == {"address": "198.18.99.1", "port": 53}
+    assert told["api"]["url"] == "https://198.18.99.21:8006"
+    assert re.fullmatch(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", told["api"]["fingerprint"])
+    for token in told["api"]["tokens"].values():
+        assert Path(token["file"]).stat().st_mode & 0o777 == 0o600
+    assert [host["name"] for host in told["hosts"]] == ["core-rt01", "hv01"]
+    assert [(guest["vmid"], guest["status"]) for guest in told["guests"]] == [(9000, "template")]
+
+
+def test_another_spec_makes_another_lab(running_lab: LabStatus, spec: LabSpec) -> None:
+    said: list[str] = []
+    other = lab.up(replace(spec, pool="other"), progress=said.append)
+    assert "making it anew" in said[0]
+    assert {host.pid for host in other.hosts}.isdisjoint(host.pid for host in running_lab.hosts)
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.3, 0.5, 0.8, 1.1, 1.5, 2.0])
+def test_up_after_a_killed_up(free_machine: None, spec: LabSpec, tmp_path: Path, after_s: float) -> None:
+    lab.down(print)
+    script = tmp_path / "up.py"
+    script.write_text(f"from harness import lab\nlab.up(lab.LabSpec(dnsmasq={dict(spec.dnsmasq)!r}), progress=print)\n")
+    with interrupted(script, after_s):
+        pass
+    assert lab.up(spec, progress=print).up
+    lab.down(print)
+    assert not cgroups.lab_group().exists()
+
+
+def test_killed_build_is_not_taken_for_a_built_tree(free_machine: None, spec: LabSpec, tmp_path: Path) -> None:
+    lab.down(print)
+    script = tmp_path / "up.py"
+    script.write_text(
+        "import pathlib\nfrom harness import lab\nfrom harness.lab import lifecycle, rootfs\n"
+        f"rootfs.CACHE = lifecycle.CACHE = pathlib.Path({str(tmp_path / 'cache')!r})\n"
+        f"lab.up(lab.LabSpec(dnsmasq={dict(spec.dnsmasq)!r}), progress=print)\n"
+    )
+    with interrupted(script, after_s=4):
+        assert any("mmdebstrap" in Path(f"/proc/{pid}/cmdline").read_text() for pid in cgroups.processes())
+    assert all(folder.name.startswith("unfinished-") for folder in (tmp_path / "cache").iterdir())
+    lab.down(print)
+    assert not cgroups.lab_group().exists()
+
+
+def test_dead_machine_is_noticed(running_lab: LabStatus, spec: LabSpec) -> None:
+    (cgroups.lab_group() / "core-rt01" / "cgroup.kill").write_text("1")
+    router = paths.MACHINES / "core-rt01/supervisor"
+    assert machines.alive(router, Path("/proc")) is None
+    assert not lab.status().up
+    assert lab.up(spec, progress=print).up
+
+
+def test_machines_reboot(running_lab: LabStatus) -> None:
+    before = {host.name: host.pid for host in running_lab.hosts}
+    for name in before:
+        machines.run_inside(paths.MACHINES / name, "systemctl", "reboot", tried="reboot")
+    gone = {*before.values(), None}
+    wait(
+        lambda: gone.isdisjoint(host.pid for host in lab.status().hosts) or None,
+        deadline_s=20,
+        what="machines with a new first process",
+    )
+    assert lab.status().up
+
+
+def test_without_root_it_says_so() -> None:
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", sys.executable, "-c", "from harness import lab; lab.down(print)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Missing: Could not" in done.stderr
+    assert "needs root" in done.stderr
+    assert "Run the same command with sudo" in done.stderr
