@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -92,7 +93,17 @@ def started_machine(folder: Path) -> Iterator[Machine]:
         try:
             yield _ready(process, port, identity, folder)
         finally:
-            process.kill()
+            end(process)
+
+
+def end(unshare: subprocess.Popen[bytes]) -> None:
+    """End a PID namespace by its first process, and then the unshare that waits for it.
+
+    `unshare --kill-child` alone is not enough: the kernel forgets that wish when a daemon changes its capabilities.
+    """
+    for pid in Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    unshare.kill()
 
 
 def _ready(process: subprocess.Popen[bytes], port: int, identity: Path, folder: Path) -> Machine:

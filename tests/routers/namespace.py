@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.wait import wait_until
+from tests.remote.machine import end
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
@@ -102,7 +103,7 @@ def started_router(folder: Path, files: Mapping[str, str], *arguments: str, addr
         try:
             yield Namespace(_ready(process, log), log)
         finally:
-            process.kill()
+            end(process)
 
 
 def _ready(process: subprocess.Popen[bytes], log: Path) -> int:

@@ -64,6 +64,15 @@ def running(folder: Path) -> Iterator[Namespace]:
         yield started
 
 
+def test_leaves_nothing_running(tmp_path: Path) -> None:
+    for started in running(tmp_path):
+        pid = started.pid
+        assert Path(f"/proc/{pid}/cmdline").read_text().startswith("dnsmasq")
+    # What its parent has not collected yet has no command line any more.
+    gone = Path(f"/proc/{pid}/cmdline")
+    assert not gone.exists() or gone.read_text() == ""
+
+
 def ask_for_lease(router: Namespace, mac: str, client_id: bytes = b"", timeout_s: float = 3.0) -> dhcp.Lease | None:
     return router.inside(lambda: dhcp.lease(CLIENT_NIC, mac, client_id=client_id, timeout_s=timeout_s))
 
