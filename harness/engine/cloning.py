@@ -73,11 +73,14 @@ def _find_out(job: Job, choice: CloneChoice, lost: Dropped) -> Upid | None:
     def look() -> tuple[tuple[str, Upid | None] | None, str]:
         nonlocal absent
         job.check()
-        if task := guests.find_running_clone(job.writer, job.node, choice.template_vmid, job.guest.vmid):
+        clones = guests.running_clones(job.writer, job.node, choice.template_vmid)
+        if task := _ours(job, clones):
             return ("running", task), "its task runs"
         if _is_there(job):
             return ("made", None), "the VM is there"
-        absent = 0 if read.vmid_is_taken(job.writer, job.guest.vmid) else absent + 1
+        # A clone that still waits for a lock has not said yet which VM it makes: it may be ours.
+        unsure = any(not running.makes_something_known for running in clones)
+        absent = 0 if unsure or read.vmid_is_taken(job.writer, job.guest.vmid) else absent + 1
         if absent == LOOKS_BEFORE_ABSENT:
             return ("absent", None), "nothing was begun"
         return None, "the VMID is in use, but neither its task nor its VM can be seen" if absent == 0 else "nothing yet"
@@ -95,10 +98,14 @@ def _find_out(job: Job, choice: CloneChoice, lost: Dropped) -> Upid | None:
     return task
 
 
+def _ours(job: Job, clones: list[guests.RunningClone]) -> Upid | None:
+    return next((running.upid for running in clones if running.makes(job.guest.vmid)), None)
+
+
 def _attach(job: Job, begun: BegunClone, choice: CloneChoice | None) -> Upid | None:
     """The task of an earlier run's clone, when it is still running."""
     if begun.upid is None:
-        return guests.find_running_clone(job.writer, job.node, choice.template_vmid, job.guest.vmid) if choice else None
+        return _ours(job, guests.running_clones(job.writer, job.node, choice.template_vmid)) if choice else None
     upid = parse_upid(begun.upid)
     try:
         running = is_running(job.writer, upid)
@@ -148,8 +155,8 @@ def _settled(job: Job) -> bool:
     def look() -> tuple[bool | None, str]:
         job.check()
         if job.change.clone is not None:
-            template = job.change.clone.template_vmid
-            if task := guests.find_running_clone(job.writer, job.node, template, job.guest.vmid):
+            clones = guests.running_clones(job.writer, job.node, job.change.clone.template_vmid)
+            if task := _ours(job, clones):
                 _wait(job, task, job.change.clone)
         if not read.vmid_is_taken(job.writer, job.guest.vmid):
             return False, "gone"

@@ -51,6 +51,7 @@ class Provisioned:
 
     plan: Plan
     results: tuple[GuestResult, ...]
+    notes: tuple[str, ...]  # what was learned, or could not be, of guests that were complete already
     writes: int
     seconds: float
 

@@ -32,6 +32,7 @@ class Shared:
     looks: GuestLooks
     journal: Journal
     report: Report
+    agent_grace_s: float  # how long a silent agent is waited for before the router's lease may speak for the guest
     began: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
     # An agent that is not up yet keeps one of PVE's three workers busy for three seconds: one such question at a time.

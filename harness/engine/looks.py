@@ -27,6 +27,7 @@ class GuestLooks:
     script: Callable[[Guest], str]
     run_by_ssh: Callable[[Guest, frozenset[HostKey], str], str]  # trusting exactly these keys; the script's output
     pin: Callable[[Guest, frozenset[HostKey]], None]
+    is_pinned: Callable[[Guest], bool]
     lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
 
 
@@ -41,6 +42,9 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
         script=lambda guest: personalise.render_script(hostname=guest.name, fqdn=guest.fqdn),
         run_by_ssh=lambda guest, keys, script: _run_by_ssh(contract, guest, keys, script),
         pin=lambda guest, keys: _pin(learned, guest, keys),
+        is_pinned=lambda guest: bool(
+            known_hosts.look_up((*contract.known_hosts, learned), guest.name, port=guest.ssh.port)
+        ),
         lease=lease,
     )
 

@@ -14,6 +14,7 @@ from harness.engine.configuring import configure, finish
 from harness.engine.events import GuestResult, Provisioned, Report
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
+from harness.engine.learning import learn_keys
 from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
@@ -28,6 +29,7 @@ from harness.pve.client import Client, Writer
 @dataclass(frozen=True)
 class Limits:
     guests_at_once: int = 10
+    agent_grace_s: float = 15.0
     # After Ctrl-C: how long guests may take to come to a point where stopping is clean.
     stopping_s: float = 5.0
 
@@ -53,9 +55,12 @@ def provision(
         refuse(plan, contract)
         if plan.changes:
             check_privileges(contract, plan, client)
-        shared = Shared(contract, client, looks, journal_of(contract), report)
+        shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
         results = _all_at_once(shared, plan.changes, limits)
-    return Provisioned(plan, results, client.counts.writes, time.monotonic() - began)
+        notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()
+    for note in notes:
+        shared.tell(None, None, "note", note)
+    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began)
 
 
 def refuse(plan: Plan, contract: Contract) -> None:

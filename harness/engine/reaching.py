@@ -76,7 +76,7 @@ def reach(job: Job) -> frozenset[HostKey]:
         if "address" not in signals.proven:
             _look_at_agent(job, signals, urgent="sshd" in signals.proven or waited > AGENT_PATIENCE_S)
         _look_at_status(job, signals, waited)
-        _look_at_lease(job, signals)
+        _look_at_lease(job, signals, waited)
         keys = _look_at_keys(job, signals) if {"sshd", "address"} <= signals.proven else None
         tell(str(signals))
         return keys, str(signals)
@@ -141,11 +141,11 @@ def _look_at_status(job: Job, signals: Signals, waited_s: float) -> None:
     )
 
 
-def _look_at_lease(job: Job, signals: Signals) -> None:
-    """The router's word for MAC and address, for guests whose agent may not be asked, and to tell DHCP from sshd."""
-    if job.looks.lease is None or "address" in signals.proven or (signals.agent_usable and "agent" in signals.proven):
-        return
-    if signals.agent_usable and "sshd" not in signals.proven:
+def _look_at_lease(job: Job, signals: Signals, waited_s: float) -> None:
+    """The router's word for MAC and address: for a guest whose agent may not be asked, or stays silent though sshd
+    answers."""
+    given_up = not signals.agent_usable or ("agent" not in signals.proven and waited_s > job.shared.agent_grace_s)
+    if job.looks.lease is None or "address" in signals.proven or not given_up:
         return
     try:
         leased = job.looks.lease(job.guest)
@@ -153,8 +153,8 @@ def _look_at_lease(job: Job, signals: Signals) -> None:
         signals.lease = f"could not be asked for ({error.happened})"
         return
     signals.lease = leased or "none for this MAC"
-    if not signals.agent_usable and leased == str(job.guest.nic.address.ip):
-        signals.mac = f"{job.guest.nic.mac} by the router's lease"
+    if leased == str(job.guest.nic.address.ip) and "sshd" in signals.proven:
+        signals.mac = f"{job.guest.nic.mac}, by the router's lease"
         signals.address = leased
         signals.proven.update({"running", "agent", "mac", "address"})
 

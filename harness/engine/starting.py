@@ -53,7 +53,7 @@ def _find_out(job: Job) -> tuple[bool, Upid | None]:
     def look() -> tuple[tuple[bool, Upid | None] | None, str]:
         nonlocal idle
         job.check()
-        if task := guests.find_running_start(job.writer, job.node, job.guest.vmid):
+        if task := guests.running_start(job.writer, job.node, job.guest.vmid):
             return (True, task), "its task runs"
         if _runs(job):
             return (True, None), "it runs"

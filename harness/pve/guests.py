@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.pve.client import Client, Writer
@@ -39,18 +40,38 @@ def start(writer: Writer, node: str, vmid: int) -> Upid:
     return parse_upid(writer.post(f"/nodes/{node}/qemu/{vmid}/status/start"))
 
 
-def find_running_clone(client: Client, node: str, template: int, vmid: int) -> Upid | None:
-    """The task that is cloning into `vmid` now. Its UPID names the template; only its log tells the new number."""
-    query = {"source": "active", "typefilter": "qmclone", "vmid": template}
-    mentions = re.compile(rf"\bvm-{vmid}-|/images/{vmid}/|with ID {vmid}\b")
-    for entry in client.get(f"/nodes/{node}/tasks", query):
-        upid = parse_upid(entry["upid"])
-        if any(mentions.search(line) for line in read_log(client, upid)):
-            return upid
-    return None
+_NEW_VM = re.compile(r"\bvm-(\d+)-|with ID (\d+)")
 
 
-def find_running_start(client: Client, node: str, vmid: int) -> Upid | None:
-    query = {"source": "active", "typefilter": "qmstart", "vmid": vmid}
+@dataclass(frozen=True)
+class RunningClone:
+    """A clone in flight. Its UPID names the template; the new VMID shows only in its log, and not at once."""
+
+    upid: Upid
+    log: tuple[str, ...]
+
+    def makes(self, vmid: int) -> bool:
+        """Judged by the names of the new volumes."""
+        mentions = re.compile(rf"\bvm-{vmid}-|/images/{vmid}/|with ID {vmid}\b")
+        return any(mentions.search(line) for line in self.log)
+
+    @property
+    def makes_something_known(self) -> bool:
+        numbers = {number for line in self.log for pair in _NEW_VM.findall(line) for number in pair if number}
+        return bool(numbers - {self.upid.id})  # a log that begins with the template's own volumes says nothing yet
+
+
+def running_clones(client: Client, node: str, template: int) -> list[RunningClone]:
+    """The clones of this template that are being made now, as far as this credential may see tasks."""
+    upids = _running(client, node, "qmclone", template)
+    return [RunningClone(upid, read_log(client, upid)) for upid in upids]
+
+
+def running_start(client: Client, node: str, vmid: int) -> Upid | None:
+    return next(iter(_running(client, node, "qmstart", vmid)), None)
+
+
+def _running(client: Client, node: str, kind: str, vmid: int) -> list[Upid]:
+    query = {"source": "active", "typefilter": kind, "vmid": vmid}
     entries = client.get(f"/nodes/{node}/tasks", query)
-    return parse_upid(entries[0]["upid"]) if entries else None
+    return [parse_upid(entry["upid"]) for entry in entries if "endtime" not in entry]

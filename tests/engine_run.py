@@ -1,0 +1,36 @@
+"""Provision the three guests of test_engine in a process of its own, so that a test can end it at any moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.engine import Event, Limits, provision
+from tests.simulators import Simulated
+from tests.test_engine import world_of
+
+
+def main(folder: str, url: str, fingerprint: str) -> int:
+    simulated = Simulated(url, fingerprint, Path(folder), process=subprocess.Popen(["true"], text=True))
+    world = world_of(simulated)
+
+    def tell(event: Event) -> None:
+        print(f"{event.guest} {event.step} {event.state} {event.text}", flush=True)
+
+    try:
+        provision(
+            world.contract,
+            simulated.writer(),
+            reader=simulated.reader(),
+            looks=world.wire.looks(),
+            report=tell,
+            limits=Limits(agent_grace_s=0.0),
+        )
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

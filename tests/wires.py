@@ -1,0 +1,90 @@
+"""A network as the engine's looks see it: whoever runs on the simulated hypervisor with its declared MAC is there.
+
+The simulator without a runtime has no guests behind it; what a guest would show on the wire is derived here from what
+the hypervisor says of it, and what a guest keeps (its identity) is a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from harness.contract import Guest
+from harness.engine import GuestLooks
+from harness.errors import Unreachable
+from harness.observed import ObservedGuest
+from harness.pve import read
+from harness.pve.client import Client
+from harness.remote import known_hosts
+from harness.remote.known_hosts import HostKey
+
+
+def key_of(name: str) -> HostKey:
+    """A well-formed host key that belongs to a name."""
+    kind = b"ssh-ed25519"
+    body = sha256(name.encode()).digest()
+    blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(body)) + body
+    return HostKey("ssh-ed25519", base64.b64encode(blob).decode())
+
+
+@dataclass
+class Wire:
+    """`folder` holds one file per guest that was made itself; `strangers` are addresses somebody else answers at."""
+
+    folder: Path
+    client: Client
+    learned: Path
+    strangers: tuple[str, ...] = ()
+    deaf: tuple[str, ...] = ()  # guests whose sshd does not answer
+    leaseless: tuple[str, ...] = ()  # guests the DHCP server does not serve
+
+    def looks(self) -> GuestLooks:
+        return GuestLooks(
+            answers=self._answers,
+            banner=self._banner,
+            host_keys=self._host_keys,
+            script=lambda guest: f"be {guest.name}",
+            run_by_ssh=self._run,
+            pin=self._pin,
+            is_pinned=lambda guest: bool(known_hosts.look_up([self.learned], guest.name)),
+            lease=self._lease,
+        )
+
+    def is_itself(self, guest: Guest) -> bool:
+        return (self.folder / guest.name).exists()
+
+    def _vm(self, guest: Guest) -> ObservedGuest | None:
+        vm = read.read_guest(self.client, "hv01", guest.vmid)
+        if vm is None or vm.status != "running" or vm.nics["net0"].mac != guest.nic.mac:
+            return None
+        return vm
+
+    def _answers(self, guest: Guest) -> str | None:
+        address = str(guest.nic.address.ip)
+        return f"{address} answers ping" if address in self.strangers or self._vm(guest) else None
+
+    def _banner(self, guest: Guest) -> str:
+        if self._vm(guest) is None or guest.name in self.deaf or guest.name in self.leaseless:
+            raise Unreachable(tried="read the SSH banner", on=guest.name, happened="no route to host", do="wait")
+        return "SSH-2.0-OpenSSH_9.2p1 Debian-2"
+
+    def _host_keys(self, guest: Guest) -> frozenset[HostKey]:
+        self._banner(guest)
+        return frozenset({key_of(guest.name if self.is_itself(guest) else "template")})
+
+    def _run(self, guest: Guest, keys: frozenset[HostKey], script: str) -> str:
+        assert keys == self._host_keys(guest)
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / guest.name).write_text(script)
+        lines = [f"hostname={guest.name}", f"machine-id={sha256(guest.name.encode()).hexdigest()[:32]}"]
+        lines += [f"host-key={key_of(guest.name)}", "changed=host-keys", "done=yes"]
+        return "".join(f"mgmt-harness {line}\n" for line in lines)
+
+    def _pin(self, guest: Guest, keys: frozenset[HostKey]) -> None:
+        known_hosts.pin(self.learned, guest.name, str(guest.nic.address.ip), keys)
+
+    def _lease(self, guest: Guest) -> str | None:
+        return str(guest.nic.address.ip) if self._vm(guest) and guest.name not in self.leaseless else None
