@@ -43,10 +43,12 @@ def make_group(name: str) -> Path:
 
 def processes() -> Iterator[int]:
     """The pids of everything the lab runs, guests included."""
-    for listing in lab_group().rglob("cgroup.procs"):
-        for line in listing.read_text().split():
-            if line != "0":
-                yield int(line)
+    for folder, _, _ in os.walk(lab_group()):
+        try:
+            listed = Path(folder, "cgroup.procs").read_text().split()
+        except OSError:  # the group went away while we looked
+            continue
+        yield from (int(line) for line in listed if line != "0")
 
 
 def end_all() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut, Unsafe
@@ -17,7 +19,7 @@ from harness.lab.lock import one_at_a_time
 from harness.lab.packages import ensure_hypervisor_layer, ensure_packages
 from harness.lab.paths import CACHE, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
-from harness.lab.requirements import require
+from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
 from harness.lab.spec import LabMachine, LabSpec, LabStatus
 from harness.lab.status import is_whole, status
@@ -34,7 +36,7 @@ LISTEN_S = 10.0  # systemd said already that everything is started
 def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
     """The lab of that spec, running; nothing is done when it already runs."""
     require()
-    with one_at_a_time():
+    with one_at_a_time(), _modes_as_written():
         record = read_record()
         if record is None or not is_whole(record) or record.made_from != made_from(spec):
             if record is not None:
@@ -50,7 +52,7 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
 
 def down(progress: Progress) -> None:
     """No process, namespace, mount, control group, link or state of the lab is left; what was built stays cached."""
-    require()
+    require_root(tried="take the lab down")
     with one_at_a_time():
         progress("Taking the lab down")
         _remove_everything()
@@ -63,9 +65,22 @@ def _make(spec: LabSpec, progress: Progress) -> None:
         credentials = _prepare(spec, progress)
         _start(spec, progress)
         write_record(record_of(spec, credentials.fingerprint))
-    except BaseException:  # Ctrl-C too: half a lab is of no use to anybody
-        _remove_everything()
+    except BaseException as error:  # Ctrl-C too: half a lab is of no use to anybody
+        try:
+            _remove_everything()
+        except HarnessError as left:
+            error.add_note(str(left))
         raise
+
+
+@contextmanager
+def _modes_as_written() -> Iterator[None]:
+    """Machines' files get the modes we say, whatever umask the user has."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _prepare(spec: LabSpec, progress: Progress) -> Credentials:

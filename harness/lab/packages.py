@@ -10,8 +10,7 @@ from pathlib import Path
 from harness.lab import cgroups
 from harness.lab.commands import run
 from harness.lab.paths import CACHE, FILES
-from harness.lab.rootfs import digest_of
-from harness.lab.trees import write_file, write_tree
+from harness.lab.trees import digest_of, write_file, write_tree
 
 INSTALLED = "8.4.1"
 # The first sixteen digits of the commit the real package was made from; 8.4.5 stands for "any newer one".

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from harness.lab.paths import FILES, RECORD, SIMULATOR
-from harness.lab.rootfs import digest_of
+from harness.lab.paths import FILES, RECORD, SIMULATOR, STATE
+from harness.lab.requirements import require_root
 from harness.lab.spec import LabSpec
-from harness.lab.trees import write_file
+from harness.lab.trees import digest_of, write_file
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ def write_record(record: Record) -> None:
 
 def read_record() -> Record | None:
     """The record of the lab that was brought up last and not taken down; its machines may be dead."""
+    if not STATE.exists():
+        return None
+    require_root(tried="look at the lab")
     try:
         kept: dict[str, Any] = json.loads(RECORD.read_text())
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:
         return None
     return Record(**{**kept, "router": tuple(kept["router"]), "hypervisor": tuple(kept["hypervisor"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -33,6 +34,11 @@ class Lack:
     do: str
 
 
+NEEDS_ROOT = Lack("the lab needs root on Linux for its namespaces", "Run the same command with sudo")
+# A systemd with its services takes seven of them; a lab with ten guests has twelve.
+WATCHES = 90
+
+
 def missing_requirements() -> list[Lack]:
     """Everything that keeps the lab from running here; empty when it can."""
     if platform.system() != "Linux":
@@ -57,6 +63,12 @@ def missing_packages() -> list[str]:
     return sorted({PROGRAMS[program] for program in _absent()})
 
 
+def require_root(*, tried: str) -> None:
+    """Raise Missing unless this is root on Linux: enough to look at the lab and to take it down."""
+    if platform.system() != "Linux" or os.geteuid() != 0:
+        raise Missing(tried=tried, on="this machine", happened=NEEDS_ROOT.what, do=NEEDS_ROOT.do)
+
+
 def _missing_programs() -> Iterator[Lack]:
     absent = _absent()
     if absent:
@@ -71,7 +83,7 @@ def _absent() -> list[str]:
 
 def _missing_rights() -> Iterator[Lack]:
     if os.geteuid() != 0:
-        yield Lack("the lab needs root for its namespaces", "Run the same command with sudo")
+        yield NEEDS_ROOT
         return
     if cgroups.mount_point() is None:
         yield Lack("no cgroup2 file system is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
@@ -83,6 +95,31 @@ def _missing_rights() -> Iterator[Lack]:
         yield Lack("namespaces cannot be made here", "Run outside an unprivileged container")
     elif shutil.which("ip") and not _succeeds("unshare", "--net", "ip", "link", "add", "x", "type", "veth"):
         yield Lack("virtual Ethernet links cannot be made here", "Use a kernel with veth (Debian's has it)")
+    if cgroups.mount_point() is not None:
+        yield from _missing_watches()
+
+
+def _missing_watches() -> Iterator[Lack]:
+    """inotify instances are counted per user over all namespaces, and Debian allows few. The lab's own are no lack."""
+    if cgroups.lab_group().exists():
+        return
+    free = _free_watches()
+    if free < WATCHES:
+        yield Lack(
+            f"root has only {free} inotify instances left and a lab with ten guests takes {WATCHES}",
+            "sysctl fs.inotify.max_user_instances=512",
+        )
+
+
+def _free_watches() -> int:
+    """How many this user can still make, up to what the lab needs: found by making them."""
+    libc = ctypes.CDLL(None)
+    made: list[int] = []
+    while len(made) < WATCHES and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+        made.append(descriptor)
+    for descriptor in made:
+        os.close(descriptor)
+    return len(made)
 
 
 def _kernel() -> tuple[int, int]:

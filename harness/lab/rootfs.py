@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import Missing
 from harness.lab import cgroups
 from harness.lab.commands import run
 from harness.lab.paths import CACHE, FILES
+from harness.lab.trees import digest_of, write_tree
 
 SUITE = "bookworm"
 UNUSED_PATHS = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
@@ -33,15 +33,6 @@ def ensure_rootfs(progress: Callable[[str], None]) -> Path:
 
 def _key() -> str:
     return digest_of([Path(__file__).read_text()], FILES / "build", FILES / "rootfs")
-
-
-def digest_of(texts: Iterable[str], *folders: Path) -> str:
-    """A short name for the texts and every file below the folders."""
-    digest = hashlib.sha256("\0".join(texts).encode())
-    for folder in folders:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-            digest.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _listed(name: str) -> list[str]:
@@ -116,6 +107,6 @@ def _make_neutral(tree: Path) -> None:
         mask = tree / "etc/systemd/system" / unit
         mask.unlink(missing_ok=True)
         mask.symlink_to("/dev/null")
-    shutil.copytree(FILES / "rootfs", tree, dirs_exist_ok=True)
+    write_tree(FILES / "rootfs", tree, {})
     # apt takes the folder's age for the age of the lists and would skip the first update.
     os.utime(tree / "var/lib/apt/lists", (0, 0))

@@ -1,9 +1,9 @@
-"""Copy a folder of files into a machine's disk, with the values of this lab in place of @NAMES@."""
+"""Write files into a machine's disk, with the values of this lab in place of @NAMES@, and name trees by content."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -11,9 +11,9 @@ def write_tree(source: Path, target: Path, values: Mapping[str, str]) -> None:
     """Every file below `source`, under the same path below `target`; names and text may hold @NAMES@."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         destination = target / fill(str(file.relative_to(source)), values)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        destination.write_text(fill(file.read_text(), values))
-        shutil.copymode(file, destination)
+        # Not the checkout's own modes: they depend on the umask of whoever cloned it.
+        mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+        write_file(destination, fill(file.read_text(), values), mode)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -48,3 +48,12 @@ def mask(tree: Path, *units: str) -> None:
 def enable(tree: Path, unit: str, *, where: str = "/etc/systemd/system", target: str = "multi-user.target") -> None:
     """What `systemctl enable` would do, for a tree nothing runs in."""
     link(tree / f"etc/systemd/system/{target}.wants" / unit, f"{where}/{unit}")
+
+
+def digest_of(texts: Iterable[str], *folders: Path) -> str:
+    """A short name for the texts and every file below the folders."""
+    digest = hashlib.sha256("\0".join(texts).encode())
+    for folder in folders:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+            digest.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
