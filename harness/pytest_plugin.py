@@ -190,8 +190,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
     config = session.config
-    if config.option.collectonly or RECORD not in config.stash:
-        return
+    if config.option.collectonly or RECORD not in config.stash or exitstatus == pytest.ExitCode.USAGE_ERROR:
+        return  # nothing was looked at, and pytest says why
     record = config.stash[RECORD]
     if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         record.problems.append("The run itself broke inside pytest; its trace stands above.")

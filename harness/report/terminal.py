@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.report.html import SENTENCES, WORDS
-from harness.report.model import Check, ClauseResult, Report
+from harness.report.model import ClauseResult, Report
 
 STYLES = {
     "pass": "green",
@@ -69,23 +69,21 @@ def _section(title: str, lines: Iterable[Text]) -> Iterator[Text]:
 
 def _wrong(report: Report, verdict: str) -> Iterator[Text]:
     """Each sentence once: one guest that is gone says the same to every check that asks for it."""
-    said: dict[str, list[tuple[ClauseResult, Check]]] = {}
+    concerned: dict[str, dict[str, None]] = {}  # sentence -> clauses, both in their order
     for clause in report.clauses:
+        if clause.verdict == "waived":
+            continue
         for check in clause.checks:
-            if check.verdict == verdict and clause.verdict != "waived":
-                said.setdefault(check.message, []).append((clause, check))
-        if clause.verdict == verdict and not any(
-            clause.message.startswith(check.message or " ") for check in clause.checks
-        ):
-            yield _named([clause.id], clause.message, verdict)  # the clause's own sentence, such as an ended waiver
-    for message, where in said.items():
-        yield _named(dict.fromkeys(clause.id for clause, _ in where), message, verdict)
-
-
-def _named(clauses: Iterable[str], message: str, verdict: str) -> Text:
-    line = Text("  ")
-    line.append(", ".join(clauses), STYLES[verdict])
-    return line.append(f"\n    {message}")
+            if check.verdict == verdict:
+                concerned.setdefault(check.message, {})[clause.id] = None
+        if clause.verdict == verdict and not any(clause.message.startswith(said) for said in concerned):
+            concerned.setdefault(clause.message, {})[clause.id] = None  # the clause's own, such as an ended waiver
+    together: dict[tuple[str, ...], list[str]] = {}
+    for message, clauses in concerned.items():
+        together.setdefault(tuple(clauses), []).append(message)
+    for ids, messages in together.items():
+        yield Text(f"  {', '.join(ids)}", STYLES[verdict])
+        yield from (Text(f"    {message}") for message in messages)
 
 
 def _waivers(report: Report) -> Iterator[Text]:

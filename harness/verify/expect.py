@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,10 +63,12 @@ def show(value: object) -> str:
         return "yes" if value else "no"
     if value is None or value == "":
         return "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {show(part)}" for key, part in value.items()) or "none"
     if isinstance(value, frozenset | set):
-        return ", ".join(sorted(map(str, value))) or "none"
+        return ", ".join(sorted(map(show, value))) or "none"
     if isinstance(value, tuple | list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(show, value)) or "none"
     return str(value)
 
 

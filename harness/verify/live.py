@@ -32,7 +32,7 @@ class Live:
         )
         self._task = self._progress.add_task("collecting", total=None)
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         reporter: _Reporter | None = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:

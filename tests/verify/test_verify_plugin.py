@@ -1,0 +1,330 @@
+"""Small folders of specs, run as verify runs its own: what pytest says becomes the right verdict and exit status."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import re
+import textwrap
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.contract import Contract, Waiver
+from harness.report.model import Report
+from harness.verify import VerifyOptions, run_verify
+from harness.verify.run import take_report
+from tests import sites
+
+HEAD = """\
+import pytest
+from harness.errors import Refused, Unreachable
+from harness.verify.expect import Pending
+
+def away(kind=Unreachable):
+    return kind(tried="log in", on="metrics-vm01", happened="no route", do="Start it")
+"""
+CLAUSES = """\
+groups: {network: Network, recovery: Recovery}
+clauses:
+  - {id: network.dns, group: network, title: Names, promise: P, evidence: [net], source: VS, severity: major}
+  - {id: network.address, group: network, title: Addresses, promise: P, evidence: [net], source: VS, severity: major}
+  - {id: recovery.protected, group: recovery, title: Protected, promise: P, evidence: [api], source: VS, severity: minor}
+"""
+TODAY = date.today()  # noqa: DTZ011 - waivers end with the operator's day
+CONTRACT = sites.contract(sites.guest(), sites.guest("logs-vm01", 1))
+
+NUMBERS = itertools.count()
+
+Run = Callable[..., "Ended"]
+
+
+class Ended:
+    """A finished run: its status, what it printed, and its report where one was made."""
+
+    def __init__(self, report: Report | None, out: str, err: str) -> None:
+        self.report, self.out, self.err = report, out, err
+        self.status = 2 if report is None else report.exit_status
+
+    def verdicts(self) -> dict[str, str]:
+        assert self.report is not None, self.err
+        return {clause.id: clause.verdict for clause in self.report.clauses}
+
+    def messages(self, clause: str) -> list[str]:
+        assert self.report is not None, self.err
+        return [check.message for one in self.report.clauses if one.id == clause for check in one.checks]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "clauses.yml").write_text(CLAUSES)
+
+    def start(text: str, *arguments: str, contract: Contract = CONTRACT, **options: Any) -> Ended:
+        # pytest keeps imported specs by name for the life of the process, and these runs share one.
+        (folder / f"test_small_{next(NUMBERS)}.py").write_text(HEAD + textwrap.dedent(text))
+        out = io.StringIO()
+        options = {"inventory": tmp_path, "specs": folder, **options}
+        asked = VerifyOptions(pytest_args=("-p", "no:randomly", *arguments), **options)
+        report = take_report(asked, contract=contract, console=Console(file=out, width=200))
+        return Ended(report, out.getvalue(), capfd.readouterr().err)
+
+    return start
+
+
+PASSES = """
+@pytest.mark.clause("network.dns")
+def test_resolves(): pass
+"""
+
+
+def test_a_kept_promise_passes_and_the_others_are_not_yet_asserted(run: Run) -> None:
+    ended = run(PASSES)
+    assert ended.status == 0
+    assert ended.verdicts() == {
+        "network.dns": "pass",
+        "network.address": "unasserted",
+        "recovery.protected": "unasserted",
+    }
+    assert "Not yet asserted\n  network.address, recovery.protected" in ended.out
+    assert "lab: Every asserted promise holds or is waived." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict", "status", "words"),
+    [
+        ("assert False, 'expected a, seen b'", "fail", 1, "expected a, seen b"),
+        ("pytest.fail('not so')", "fail", 1, "not so"),
+        ("raise away()", "unknown", 2, "Could not log in on metrics-vm01: no route. Start it."),
+        ("raise away(Refused)", "unknown", 2, "Could not log in on metrics-vm01"),
+        ("{}['key']", "unknown", 2, "The spec itself broke in call: KeyError: 'key'"),
+        ("pytest.skip('no time')", "unknown", 2, "Skipped, so nothing was looked at"),
+        ("pytest.xfail('some day')", "unknown", 2, "some day"),
+        ("raise Pending('no machine chosen')", "pending", 2, "no machine chosen"),
+        ("pass", "pass", 0, ""),
+    ],
+)
+def test_wrong_and_could_not_look_stay_apart(run: Run, body: str, verdict: str, status: int, words: str) -> None:
+    ended = run(f'@pytest.mark.clause("network.dns")\ndef test_it(): {body}')
+    assert (ended.verdicts()["network.dns"], ended.status) == (verdict, status)
+    assert words in ended.messages("network.dns")[0]
+
+
+def test_a_fixture_that_cannot_look_makes_its_checks_unknown(run: Run) -> None:
+    ended = run("""
+        @pytest.fixture
+        def inside(): raise away()
+        @pytest.mark.clause("network.dns")
+        def test_it(inside): pass
+    """)
+    assert (ended.verdicts()["network.dns"], ended.status) == ("unknown", 2)
+
+
+def test_a_fixture_that_finds_the_thing_missing_breaks_the_promise(run: Run) -> None:
+    ended = run("""
+        @pytest.fixture
+        def vm(expect, guest): raise expect.broken("VM 130", "no such VM", guest.name, at=guest, do="./invoke plan")
+        @pytest.mark.clause("network.dns")
+        def test_it(vm): pass
+    """)
+    assert (ended.verdicts()["network.dns"], ended.status) == ("fail", 1)
+    assert "Next: ./invoke plan --site lab" in ended.messages("network.dns")[0]
+
+
+def test_a_fixture_that_crashes_is_no_broken_promise(run: Run) -> None:
+    ended = run("""
+        @pytest.fixture
+        def host(): assert 1 == 2
+        @pytest.mark.clause("network.dns")
+        def test_it(host): pass
+    """)
+    assert (ended.verdicts()["network.dns"], ended.status) == ("unknown", 2)
+
+
+def test_what_goes_wrong_afterwards_is_no_pass(run: Run) -> None:
+    ended = run("""
+        @pytest.fixture
+        def host():
+            yield
+            raise RuntimeError("left behind")
+        @pytest.mark.clause("network.dns")
+        def test_it(host): pass
+    """)
+    assert (ended.verdicts()["network.dns"], ended.status) == ("unknown", 2)
+    assert "left behind" in ended.messages("network.dns")[0]
+
+
+def test_one_guest_that_is_gone_makes_only_its_own_checks_unknown(run: Run) -> None:
+    ended = run("""
+        @pytest.mark.clause("network.dns")
+        def test_it(guest):
+            if guest.name == "metrics-vm01": raise away()
+    """)
+    assert ended.report is not None
+    checks = ended.report.clauses[0].checks
+    assert {check.guest: check.verdict for check in checks} == {"metrics-vm01": "unknown", "logs-vm01": "pass"}
+    assert ended.status == 2
+
+
+def test_unknown_wins_over_broken_and_both_are_told(run: Run) -> None:
+    ended = run("""
+        @pytest.mark.clause("network.dns")
+        def test_wrong(): assert False, "PTR is wrong"
+        @pytest.mark.clause("network.address")
+        def test_gone(): raise away()
+    """)
+    assert ended.status == 2
+    assert "Broken promises\n  network.dns\n    PTR is wrong" in ended.out
+    assert "Could not look\n  network.address\n    Could not log in" in ended.out
+
+
+def test_a_spec_without_a_clause_is_an_error_at_collection(run: Run) -> None:
+    ended = run("def test_lonely(): pass")
+    assert ended.report is None
+    assert re.search(r"test_small_\d+\.py:7 \(test_lonely\) names no clause", ended.err)
+
+
+def test_a_spec_with_an_unknown_clause_is_an_error_at_collection(run: Run) -> None:
+    ended = run('@pytest.mark.clause("network.dsn")\ndef test_it(): pass')
+    assert ended.report is None
+    assert "names 'network.dsn', which is not in" in ended.err
+    assert "(near: network.dns" in ended.err
+
+
+def test_a_spec_that_cannot_be_loaded_is_no_pass(run: Run) -> None:
+    ended = run(f"{PASSES}\nimport no_such_module")
+    assert ended.status == 2
+    assert "ModuleNotFoundError" in ended.out
+
+
+def test_no_spec_at_all_is_an_error(run: Run) -> None:
+    ended = run("")
+    assert ended.status == 2
+    assert "Nothing was checked" in ended.out
+
+
+def test_a_guest_spec_on_a_site_without_guests_proves_nothing(run: Run) -> None:
+    ended = run('@pytest.mark.clause("network.dns")\ndef test_it(guest): pass', contract=sites.contract())
+    assert (ended.verdicts()["network.dns"], ended.status) == ("unknown", 2)
+
+
+def test_a_run_cut_short_is_no_verdict(run: Run) -> None:
+    ended = run(
+        """
+        @pytest.mark.clause("network.dns")
+        def test_wrong(): assert False, "wrong"
+        @pytest.mark.clause("network.address")
+        def test_right(): pass
+        """,
+        "-x",
+    )
+    assert ended.status == 2
+    assert "The run ended early: 1 of 2 checks did not run." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"clauses": ("network.dsn",)}, "no clause in"),
+        ({"clauses": ("dns",)}, "Did you mean network.dns"),
+        ({"guest": "metric-vm01"}, "it declares no guest 'metric-vm01'. Did you mean metrics-vm01"),
+    ],
+)
+def test_a_wrong_request_is_refused_with_the_near_names(run: Run, options: dict[str, Any], words: str) -> None:
+    ended = run(PASSES, **options)
+    assert ended.report is None
+    assert words in ended.err
+
+
+def test_a_clause_can_be_asked_for_alone(run: Run) -> None:
+    ended = run(
+        f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', clauses=("network",)
+    )
+    assert ended.verdicts() == {"network.dns": "pass", "network.address": "unasserted"}
+    assert ended.status == 0
+
+
+def test_only_unasserted_clauses_asked_for_is_no_pass(run: Run) -> None:
+    assert run(PASSES, clauses=("recovery.protected",)).status == 2
+
+
+def test_a_guest_can_be_asked_for_alone(run: Run) -> None:
+    ended = run(
+        """
+        @pytest.mark.clause("network.dns")
+        def test_it(guest): pass
+        @pytest.mark.clause("recovery.protected")
+        def test_site(): assert False
+        """,
+        guest="logs-vm01",
+    )
+    assert ended.report is not None
+    assert [check.guest for clause in ended.report.clauses for check in clause.checks] == ["logs-vm01"]
+    assert "recovery.protected" not in ended.verdicts()  # it has a spec, which is about no guest: not selected
+
+
+def test_pytests_own_selection_passes_through(run: Run) -> None:
+    ended = run(f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', "-k", "resolves")
+    assert ended.verdicts() == {"network.dns": "pass", "network.address": "unasserted"}
+
+
+def waive(clause: str, until: date) -> Contract:
+    return replace(CONTRACT, waivers=(Waiver(clause, "a bench without DNS", "ops", until, sites.HERE),))
+
+
+def test_a_waived_clause_still_runs_and_does_not_count(run: Run) -> None:
+    ended = run('@pytest.mark.clause("network.dns")\ndef test_it(): assert False', contract=waive("network.dns", TODAY))
+    assert (ended.verdicts()["network.dns"], ended.status) == ("waived", 0)
+    assert len(ended.messages("network.dns")) == 1
+    assert "network.dns: a bench without DNS" in ended.out
+
+
+def test_an_ended_waiver_breaks_the_promise(run: Run) -> None:
+    ended = run(PASSES, contract=waive("network.dns", TODAY - timedelta(days=1)))
+    assert (ended.verdicts()["network.dns"], ended.status) == ("fail", 1)
+    assert "The waiver ended on" in ended.out
+
+
+def test_a_waiver_of_nothing_is_refused(run: Run) -> None:
+    ended = run(PASSES, contract=waive("network.dsn", TODAY))
+    assert ended.report is None
+    assert "waives 'network.dsn'" in ended.err
+
+
+def test_json_and_junit_carry_clause_and_evidence(run: Run, tmp_path: Path) -> None:
+    files = {"json": tmp_path / "r.json", "junit": tmp_path / "r.xml", "html": tmp_path / "deep" / "r.html"}
+    run(
+        """
+        @pytest.mark.clause("network.dns")
+        def test_seen(site):
+            site.looks.take("k", lambda evidence: evidence.record("net", "A x", "198.18.99.30"))
+        @pytest.mark.clause("network.dns")
+        def test_gone(): raise away()
+        """,
+        **files,
+    )
+    clause = json.loads(files["json"].read_text())["clauses"][0]
+    fact = clause["checks"][0]["evidence"][0]
+    assert (fact["source"], fact["asked"], fact["answered"]) == ("net", "A x", "198.18.99.30")
+    cases = {case.get("name"): case for case in ElementTree.parse(files["junit"]).iter("testcase")}  # noqa: S314 - ours
+    properties = [(one.get("name"), one.get("value")) for one in cases["test_seen"].iter("property")]
+    assert properties == [("clause", "network.dns"), ("evidence", "net: A x -> 198.18.99.30")]
+    assert [child.tag for child in cases["test_gone"] if child.tag in ("error", "failure")] == ["error"]
+    assert files["html"].read_text().startswith("<!doctype html>")
+
+
+def test_json_can_go_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clauses.yml").write_text(CLAUSES)
+    (tmp_path / "test_to_standard_output.py").write_text(HEAD + PASSES)
+    status = run_verify(VerifyOptions(specs=tmp_path, inventory=tmp_path, json=Path("-")), contract=CONTRACT)
+    out, err = capfd.readouterr()
+    assert (status, json.loads(out)["verdict"]) == (0, "pass")
+    assert "Every asserted promise holds" in err
