@@ -10,6 +10,7 @@ from harness.observed import ObservedSite
 from harness.plan import Plan, diff
 from harness.pve import read
 from harness.pve.client import Client
+from harness.pve.parallel import in_flight
 
 
 def journal_of(contract: Contract) -> Journal:
@@ -30,7 +31,7 @@ def observe(contract: Contract, client: Client) -> ObservedSite:
     if sees_all:
         hidden = frozenset(declared) & frozenset(read.read_containers(client, hypervisor.node))
     else:
-        taken = read.in_flight(lambda vmid: read.vmid_is_taken(client, vmid), declared)
+        taken = in_flight(lambda vmid: read.vmid_is_taken(client, vmid), declared)
         hidden = frozenset(vmid for vmid, is_taken in zip(declared, taken, strict=True) if is_taken)
     return ObservedSite(
         node=read.read_node(client, hypervisor.node),

@@ -18,7 +18,7 @@ from harness.contract import Api, ApiToken, SecretRef
 from harness.errors import HarnessError, Invalid
 from harness.evidence import Evidence, Secret
 from harness.pve.auth import TicketAuth, TokenAuth
-from harness.pve.errors import Call, Dropped, Locked, from_answer, from_transport, not_pve
+from harness.pve.errors import Call, Dropped, Locked, Stalled, from_answer, from_transport, not_pve
 from harness.pve.tls import LimitedAdapter, adapter_for
 from harness.pve.wire import encode
 from harness.wait import wait_until
@@ -32,6 +32,7 @@ Purpose = Literal["verify", "provision", "root"]
 # pveproxy and pvedaemon have three workers each: more requests in flight only wait there.
 IN_FLIGHT = 3
 READ_TRIES = 3
+STALLED_TRIES = 2
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Client:
             try:
                 return (ask(),), "answered"
             except (Dropped, Locked) as error:
-                if tries == READ_TRIES:
+                if tries >= (STALLED_TRIES if isinstance(error, Stalled) else READ_TRIES):
                     raise
                 self.note(f"{asked}: {error.happened}")
                 return None, error.happened

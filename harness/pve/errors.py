@@ -17,6 +17,10 @@ class Dropped(Unreachable):
     """The answer was lost on the way: a read may be asked again, the outcome of a write is unknown."""
 
 
+class Stalled(Dropped):
+    """No answer came within the time limit; asking again costs that time once more."""
+
+
 class Locked(HarnessError):
     """Somebody else is working on it; PVE did nothing."""
 
@@ -92,7 +96,7 @@ def from_transport(error: requests.RequestException, call: Call) -> HarnessError
     if isinstance(error, requests.exceptions.SSLError):
         return _bad_tls(str(error), call)
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return _lost(f"no answer came in time ({text})", call)
+        return _lost(f"no answer came in time ({text})", call, Stalled)
     if isinstance(error, requests.exceptions.ConnectTimeout) or _never_connected(error):
         return Unreachable(
             tried=call.tried,
@@ -114,9 +118,9 @@ def not_pve(detail: str, call: Call) -> Unreachable:
     )
 
 
-def _lost(happened: str, call: Call) -> Dropped:
+def _lost(happened: str, call: Call, kind: type[Dropped] = Dropped) -> Dropped:
     unknown = "; whether the change was made is not known from this" if call.write else ""
-    return Dropped(
+    return kind(
         tried=call.tried,
         on=call.url,
         happened=happened + unknown,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.errors import Refused
 from harness.observed import (
@@ -17,10 +16,9 @@ from harness.observed import (
     ObservedStorage,
 )
 from harness.pve import wire
-from harness.pve.client import IN_FLIGHT, Client
+from harness.pve.client import Client
 from harness.pve.errors import Absent, BadParameters
-
-T = TypeVar("T")
+from harness.pve.parallel import in_flight
 
 
 @dataclass(frozen=True)
@@ -211,12 +209,6 @@ def guest_of(vmid: int, config: Mapping[str, Any], status: str, source: str) -> 
         config=dict(config),
         source=source,
     )
-
-
-def in_flight(read: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """Read several things at once, as many as PVE has workers for, in the order they were given."""
-    with ThreadPoolExecutor(max_workers=IN_FLIGHT) as workers:
-        return list(workers.map(read, items))
 
 
 def _guest_of_entry(client: Client, node: str, entry: Mapping[str, Any]) -> ObservedGuest | None:

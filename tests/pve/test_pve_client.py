@@ -15,7 +15,7 @@ from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 from harness.evidence import Evidence, Secret
 from harness.pve.client import IN_FLIGHT, Client, Writer, connect
-from harness.pve.errors import Absent, BadParameters, Conflict, Dropped, Locked, Rejected
+from harness.pve.errors import Absent, BadParameters, Conflict, Dropped, Locked, Rejected, Stalled
 from harness.pve.tls import parse_fingerprint
 from tests.pve.served import SECRET, TOKEN_ID, Answer, Served, make_certificate
 
@@ -220,6 +220,14 @@ def test_a_lost_read_is_asked_again_and_the_record_says_so(served: Served, lost:
     assert served.times("GET /version") == 2
     assert len(client.counts.retries) == 1
     assert client.counts.retries[0].startswith("GET /version: ")
+
+
+def test_a_stalled_read_is_asked_once_more(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.pve.tls.READ_LIMIT_S", 0.02)
+    served.say("GET /slow", VERSION)
+    with pytest.raises(Stalled, match="no answer came in time"):
+        reader(served).get("/slow")
+    assert served.times("GET /slow") == 2
 
 
 def test_a_read_is_not_asked_for_ever(served: Served) -> None:

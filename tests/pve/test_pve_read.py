@@ -10,6 +10,7 @@ from harness.errors import Refused
 from harness.pve import read
 from harness.pve.client import Client, connect
 from harness.pve.errors import BadParameters
+from harness.pve.parallel import in_flight
 from tests.pve.served import SECRET, TOKEN_ID, Answer, Served
 
 AUDIT = dict.fromkeys(("Sys.Audit", "VM.Audit", "Datastore.Audit", "Pool.Audit", "SDN.Audit"), 1)
@@ -236,3 +237,15 @@ def test_an_absent_vm_is_none_and_an_unseen_one_is_refused(served: Served) -> No
     assert read.read_guest(client, "hv01", 130) is None
     with pytest.raises(Refused, match=r"VM\.Audit on /vms/130"):
         read.read_guest(client, "hv01", 130)
+
+
+def test_reads_at_once_keep_their_order_and_raise_the_first_error() -> None:
+    def half(number: int) -> int:
+        if number == 13:
+            raise ValueError("unlucky")
+        return number // 2
+
+    assert in_flight(half, range(10)) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert in_flight(half, []) == []
+    with pytest.raises(ValueError, match="unlucky"):
+        in_flight(half, range(30))
