@@ -24,7 +24,7 @@ def ensure_packages() -> Path:
     if not folder.exists():
         unfinished = CACHE / f"unfinished-{folder.name}"
         unfinished.mkdir(parents=True)
-        _build_repository(unfinished)
+        build_repository(unfinished)
         unfinished.rename(folder)
     return folder
 
@@ -50,7 +50,8 @@ def ensure_hypervisor_layer(rootfs: Path, packages: Path, progress: Callable[[st
     return layer
 
 
-def _build_repository(folder: Path) -> None:
+def build_repository(folder: Path) -> None:
+    """A flat apt repository of the stand-ins, as `deb file:FOLDER ./` wants it."""
     for version, repoid in REPOIDS.items():
         tree = folder / "tree"
         write_tree(FILES / "pve-manager", tree, {"VERSION": version, "REPOID": repoid})

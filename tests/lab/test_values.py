@@ -1,0 +1,79 @@
+"""What the lab writes before anything runs: trees, seed, repository and record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from harness.lab import LabSpec, LabStatus, packages
+from harness.lab.record import made_from
+from harness.lab.seed import seed_of
+from harness.lab.spec import LabSsh
+from harness.lab.trees import write_file, write_tree
+
+SPEC = LabSpec(dnsmasq={"lab.conf": "no-resolv\n"})
+
+
+def test_tree_is_filled_in_and_has_its_own_modes(tmp_path: Path) -> None:
+    (tmp_path / "from/etc").mkdir(parents=True)
+    (tmp_path / "from/etc/@NAME@.conf").write_text("name=@NAME@ @OTHER@\n")
+    (tmp_path / "from/run").write_text("#!/bin/sh\n")
+    (tmp_path / "from/etc/@NAME@.conf").chmod(0o600)
+    (tmp_path / "from/run").chmod(0o700)
+    write_tree(tmp_path / "from", tmp_path / "to", {"NAME": "hv01"})
+    assert (tmp_path / "to/etc/hv01.conf").read_text() == "name=hv01 @OTHER@\n"
+    assert (tmp_path / "to/etc/hv01.conf").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "to/run").stat().st_mode & 0o777 == 0o755
+
+
+def test_secret_file_is_never_readable_by_others(tmp_path: Path) -> None:
+    write_file(tmp_path / "secret", "old", 0o644)
+    write_file(tmp_path / "secret", "new", 0o600)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_seed_gives_no_right_to_anybody_it_does_not_make() -> None:
+    seed = seed_of(SPEC)
+    users = {user["userid"] for user in seed["users"]}
+    tokens = {token["id"] for token in seed["tokens"]}
+    assert {token.partition("!")[0] for token in tokens} <= users
+    for entry in seed["acl"]:
+        assert set(entry["roles"]) <= set(seed["roles"])
+        assert set(entry["users"]) <= users
+        assert set(entry["tokens"]) <= tokens
+
+
+def test_seed_holds_no_secret() -> None:
+    text = json.dumps(seed_of(SPEC))
+    assert "root.password" in text
+    assert "verify.token" in text
+    assert '"password"' not in text
+    assert '"secret"' not in text
+
+
+def test_only_other_router_files_keep_the_lab() -> None:
+    assert made_from(replace(SPEC, dnsmasq={})) == made_from(SPEC)
+    assert made_from(replace(SPEC, pool="other")) != made_from(SPEC)
+
+
+def test_status_of_nothing_has_every_key() -> None:
+    told = LabStatus(up=False).to_json()
+    assert told == {"up": False, "site": None, "api": None, "ssh": None, "dns": None, "hosts": [], "guests": []}
+    ssh = LabStatus(up=True, ssh=LabSsh("/key", ("/known",), "root")).to_json()["ssh"]
+    assert ssh == {"identity_file": "/key", "known_hosts_files": ["/known"], "user": "root"}
+
+
+def test_repository_lists_what_lies_in_it(tmp_path: Path) -> None:
+    packages.build_repository(tmp_path)
+    index = (tmp_path / "Packages").read_text()
+    assert f" {hashlib.sha256(index.encode()).hexdigest()} {len(index)} Packages" in (tmp_path / "Release").read_text()
+    for version in ("8.4.0", "8.4.1", "8.4.5"):
+        package = tmp_path / f"pve-manager_{version}_all.deb"
+        assert f"Filename: ./{package.name}\n" in index
+        assert hashlib.sha256(package.read_bytes()).hexdigest() in index
+        listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
+        assert "./usr/bin/pveversion" in listed
+        assert "./lib/systemd/system/pveproxy.service" in listed
