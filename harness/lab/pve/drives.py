@@ -103,7 +103,7 @@ def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
         call.check(f"/vms/{owner}", "VM.Config.Disk")
 
 
-def materialise(storages: Storages, vmid: int, slot: str, value: str, current: str | None, log: Log) -> str:
+def materialise(storages: Storages, vmid: int, slot: str, value: str, *, current: str | None, log: Log) -> str:
     """Allocate what the drive string asks for and return the string that goes into the configuration."""
     values = parse(slot, value)
     form = values.pop("format", None)

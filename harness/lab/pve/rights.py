@@ -54,7 +54,7 @@ class Rights:
     """Effective privileges, computed from the state at every question as nothing here is asked often."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self._state = self.state = state
 
     def role(self, name: str) -> frozenset[str] | None:
         """The privileges of a role, None when there is none of that name."""

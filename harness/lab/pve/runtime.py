@@ -81,9 +81,9 @@ class GuestRuntime(Protocol):
 class NoRuntime:
     """Guests without any process: they have a state and nothing else, so nobody answers as their agent."""
 
-    def __init__(self, known_bridges: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, known_bridges: Callable[[], Sequence[str]], running: Mapping[int, int]) -> None:
         self._known_bridges = known_bridges
-        self._running: dict[int, int] = {}
+        self._running = dict(running)  # an earlier simulator's guests run on
         self._pids = itertools.count(100000)
         self._lock = threading.Lock()
 

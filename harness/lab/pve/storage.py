@@ -21,6 +21,10 @@ DEFAULT_CONTENT = {"dir": "images,rootdir,vztmpl,iso,backup,snippets", "nfs": "i
 Log = Callable[[str], None]
 
 
+def unheard(line: str) -> None:
+    """Where a synchronous call's output goes."""
+
+
 class Storages:
     """Reads and changes `storages` and `volumes` of the state; change with its lock held."""
 
@@ -140,7 +144,7 @@ class Storages:
         name = origin["storage"]
         volid = self._next_name(name, vmid, origin["format"])
         self._check_room(volid, 0)
-        short, base = volid.rsplit("/", 1)[-1], source.partition(":")[2]
+        short, base = re.split("[:/]", volid)[-1], source.partition(":")[2]
         if self.is_file_based(name):
             log(f"clone {base}: images, {short}, {vmid} to {short} (base=../{base})")
             log(
@@ -223,7 +227,7 @@ class Storages:
                 f"compression_type=zlib size={size} lazy_refcounts=off refcount_bits=16"
             )
 
-    def _put(self, volid: str, vmid: int, size: int, used: int, form: str, parent: str | None = None) -> None:
+    def _put(self, volid: str, vmid: int, size: int, used: int, form: str, *, parent: str | None = None) -> None:
         record = {"storage": volid.partition(":")[0], "vmid": vmid, "size": size, "used": used, "format": form}
         record |= {"ctime": int(time.time()), "content": "images", "parent": parent}
         self._state["volumes"][volid] = record

@@ -1,0 +1,310 @@
+"""Logins, users, tokens: everything below /access that is about who somebody is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from .access_lists import PRIVILEGE_LIST
+from .call import Call, Route
+from .failures import UnauthorizedError, bad_parameters, died, forbidden
+from .formats import group_id, token_sub_id, user_id
+from .rights import Need, Rights, both, check_user_exists, either
+from .schema import Param, boolean, integer, list_of, needed, split_list, text
+
+_CAPABILITIES = {
+    "access": ("/access", ("Group.Allocate", "User.Modify", "Permissions.Modify")),
+    "dc": ("/", ("SDN.Allocate", "SDN.Audit", "SDN.Use", "Sys.Audit", "Sys.Modify")),
+    "mapping": ("/mapping", ("Mapping.", "Permissions.Modify")),
+    "nodes": ("/nodes", ("Sys.", "Permissions.Modify")),
+    "sdn": ("/sdn", ("SDN.", "Permissions.Modify")),
+    "storage": ("/storage", ("Datastore.", "Permissions.Modify")),
+    "vms": ("/vms", ("VM.", "Permissions.Modify")),
+}
+
+
+def _login(call: Call) -> object:
+    params = call.params
+    userid = params["username"]
+    if "realm" in params and "@" not in userid:
+        userid = f"{userid}@{params['realm']}"
+    call.sim.identity.login(userid, params["password"])
+    if "path" in params:
+        try:
+            call.sim.rights.check(userid, params["path"], *split_list(params["privs"]))
+        except Exception as error:
+            raise UnauthorizedError("authentication failure", with_body=True) from error
+    identity = call.sim.identity
+    answer = {"username": userid, "ticket": identity.ticket(userid)}
+    capabilities = _capabilities(call.sim.rights, userid)
+    return answer | {"CSRFPreventionToken": identity.csrf_token(userid), "cap": capabilities}
+
+
+def _capabilities(rights: Rights, userid: str) -> dict[str, dict[str, int]]:
+    """What the web interface may offer the user."""
+    found = {}
+    for section, (path, wanted) in _CAPABILITIES.items():
+        held = rights.permissions(userid, path)
+        found[section] = {name: 1 for name in held if name.startswith(wanted)}
+    return found
+
+
+def _nothing(call: Call) -> object:  # noqa: ARG001 - GET /access/ticket is a dummy in PVE too
+    return None
+
+
+def _permissions(call: Call) -> object:
+    userid, path = call.params.get("userid", call.user), call.params.get("path")
+    if userid != call.user:
+        owner = userid.partition("!")[0]
+        if owner != call.user:
+            call.check("/access", "Sys.Audit")
+    rights = call.sim.rights
+    if userid.partition("!")[0] not in call.sim.state["users"]:
+        return {}
+    paths = [path] if path is not None else rights.paths_of_interest()
+    found = {one: rights.permissions(userid, one) for one in paths}
+    return {one: privileges for one, privileges in found.items() if privileges or one == path}
+
+
+# -- users ------------------------------------------------------------------------------------------------------------
+def _listed_user(call: Call, userid: str) -> dict[str, Any]:
+    """Enabled and expiry always; what follows in the file's line shows when something there is set."""
+    record = call.sim.state["users"][userid]
+    item = {"enable": int(record.get("enable", 1)), "expire": int(record.get("expire", 0))}
+    item |= {key: record[key] for key in ("comment", "firstname", "lastname", "keys") if record.get(key)}
+    if record.get("email") or record.get("comment") or record.get("keys"):
+        item["email"] = record.get("email", "")
+    return item
+
+
+def token_info(record: Mapping[str, Any]) -> dict[str, Any]:
+    info = {"privsep": int(record.get("privsep", 1)), "expire": int(record.get("expire", 0))}
+    return info | ({"comment": record["comment"]} if record.get("comment") else {})
+
+
+def _users(call: Call) -> object:
+    seen = call.sim.rights.visible_users(call.user, "User.Modify", "Sys.Audit")
+    items = []
+    for userid, record in sorted(call.sim.state["users"].items()):
+        if userid not in seen and userid != call.user:
+            continue
+        item = {"userid": userid, "realm-type": userid.rpartition("@")[2]} | _listed_user(call, userid)
+        if call.params.get("full"):
+            tokens = [{"tokenid": name} | token_info(token) for name, token in record.get("tokens", {}).items()]
+            item |= {"groups": ",".join(record.get("groups", [])), "tokens": tokens}
+        if "enabled" in call.params and item["enable"] != call.params["enabled"]:
+            continue
+        items.append(item)
+    return items
+
+
+def _user(call: Call) -> object:
+    userid = call.params["userid"]
+    record = call.sim.state["users"][userid]
+    tokens = {name: token_info(token) for name, token in record.get("tokens", {}).items()}
+    return _listed_user(call, userid) | {"groups": list(record.get("groups", [])), "tokens": tokens}
+
+
+def _create_user(call: Call) -> None:
+    userid = call.params["userid"]
+    realm = userid.rpartition("@")[2]
+    if realm not in {"pam", "pve"}:
+        raise died(f"create user failed: domain '{realm}' does not exist")
+    with call.sim.state.changing() as data:
+        if userid in data["users"]:
+            raise died(f"create user failed: user '{userid}' already exists")
+        record = {"enable": 1, "expire": 0, "groups": [], "tokens": {}}
+        data["users"][userid] = record
+        _apply_user(call, record)
+        if "password" in call.params:
+            call.sim.identity.set_password(userid, call.params["password"])
+
+
+def _apply_user(call: Call, record: dict[str, Any]) -> None:
+    for key in ("enable", "expire", "comment", "email", "firstname", "lastname", "keys"):
+        if key in call.params:
+            record[key] = call.params[key]
+    if "groups" in call.params:
+        groups = split_list(call.params["groups"])
+        for group in groups:
+            if group not in call.sim.state["groups"]:
+                raise died(f"no such group '{group}'")
+        record["groups"] = sorted({*record["groups"], *groups}) if call.params.get("append") else groups
+
+
+def _update_user(call: Call) -> None:
+    with call.sim.state.changing() as data:
+        _apply_user(call, data["users"][call.params["userid"]])
+
+
+def _delete_user(call: Call) -> None:
+    """Deleting somebody who is not there is no error for those who may delete."""
+    userid = call.params["userid"]
+    with call.sim.state.changing() as data:
+        record = data["users"].pop(userid, {})
+        data["passwords"].pop(userid, None)
+        for name in record.get("tokens", {}):
+            _forget_token(data, userid, name)
+        _forget_in_acl(data, "users", userid)
+
+
+def _change_password(call: Call) -> None:
+    with call.sim.state.changing():
+        call.sim.identity.set_password(call.params["userid"], call.params["password"])
+
+
+def _forget_token(data: dict[str, Any], userid: str, name: str) -> None:
+    data["token_values"].pop(f"{userid}!{name}", None)
+    _forget_in_acl(data, "tokens", f"{userid}!{name}")
+
+
+def _forget_in_acl(data: dict[str, Any], kind: str, name: str) -> None:
+    for entry in data["acl"].values():
+        entry.get(kind, {}).pop(name, None)
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+def _tokens_of(call: Call) -> dict[str, Any]:
+    userid = call.params["userid"]
+    check_user_exists(call.sim.state, userid)
+    tokens: dict[str, Any] = call.sim.state["users"][userid].setdefault("tokens", {})
+    return tokens
+
+
+def _token_record(call: Call) -> dict[str, Any]:
+    name, userid = call.params["tokenid"], call.params["userid"]
+    record: dict[str, Any] | None = _tokens_of(call).get(name)
+    if record is None:
+        raise died(f"no such token '{name}' for user '{userid}'")
+    return record
+
+
+def _tokens(call: Call) -> object:
+    return [{"tokenid": name} | token_info(record) for name, record in _tokens_of(call).items()]
+
+
+def _token(call: Call) -> object:
+    return token_info(_token_record(call))
+
+
+_TOKEN_KEYS = ("privsep", "expire", "comment")
+
+
+def _create_token(call: Call) -> object:
+    name, userid = call.params["tokenid"], call.params["userid"]
+    if name in _tokens_of(call):
+        raise bad_parameters({"tokenid": "Token already exists."})
+    value = str(uuid.uuid4())
+    with call.sim.state.changing() as data:
+        record = {"privsep": 1, "expire": 0} | {key: call.params[key] for key in _TOKEN_KEYS if key in call.params}
+        data["users"][userid]["tokens"][name] = record
+        data["token_values"][f"{userid}!{name}"] = value
+    # Numbers of a form come back as the text they were sent as.
+    info = {"privsep": 1} | {key: call.sent[key] for key in _TOKEN_KEYS if key in call.sent}
+    return {"full-tokenid": f"{userid}!{name}", "value": value, "info": info}
+
+
+def _update_token(call: Call) -> object:
+    record = _token_record(call)
+    with call.sim.state.changing():
+        record |= {key: call.params[key] for key in _TOKEN_KEYS if key in call.params}
+    return token_info(record) | {key: call.sent[key] for key in _TOKEN_KEYS if key in call.sent}
+
+
+def _delete_token(call: Call) -> None:
+    _token_record(call)
+    with call.sim.state.changing() as data:
+        _tokens_of(call).pop(call.params["tokenid"])
+        _forget_token(data, call.params["userid"], call.params["tokenid"])
+
+
+# -- who may ----------------------------------------------------------------------------------------------------------
+def _over_user(*privileges: str) -> Need:
+    """One of the privileges over all groups or over one of the user's."""
+
+    def need(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
+        check_user_exists(rights.state, params["userid"])
+        if params["userid"] not in rights.visible_users(user, *privileges):
+            raise forbidden()
+
+    return need
+
+
+def _over_realm(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
+    realm = str(params.get("userid", "")).rpartition("@")[2]
+    rights.check(user, f"/access/realm/{realm}", "Realm.AllocateUser")
+
+
+def _over_groups(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
+    groups = split_list(str(params.get("groups", "")))
+    if rights.has(user, "/access/groups", "User.Modify"):
+        return
+    if not groups:
+        raise forbidden("/access/groups, User.Modify")
+    for group in groups:
+        rights.check(user, f"/access/groups/{group}", "User.Modify")
+
+
+def _oneself(rights: Rights, user: str, params: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape for all needs
+    if params.get("userid") != user:
+        raise forbidden()
+
+
+_MODIFY = _over_user("User.Modify")
+_TOKEN_NEED = either(_oneself, _MODIFY)
+_USER = {"userid": needed(text(user_id, longest=64))}
+_TOKEN = _USER | {"tokenid": needed(text(token_sub_id))}
+_USER_KEYS: dict[str, Param] = {
+    "comment": text(longest=2048),
+    "email": text(longest=254),
+    "enable": boolean(),
+    "expire": integer(0),
+    "firstname": text(longest=1024),
+    "lastname": text(longest=1024),
+    "groups": list_of(group_id),
+    "keys": text(),
+}
+_TOKEN_PARAMS: dict[str, Param] = {"comment": text(), "expire": integer(0), "privsep": boolean()}
+_PASSWORD = text(longest=64, shortest=8)
+_LOGIN = {
+    "username": needed(text(longest=64)),
+    "password": needed(text()),
+    "realm": text(longest=32),
+    "otp": text(),
+    "path": text(longest=64, requires="privs"),
+    "privs": PRIVILEGE_LIST,
+    "tfa-challenge": text(),
+    "new-format": boolean(),
+}
+_PATH = "/access/users/{userid}"
+ROUTES = (
+    Route("GET", "/access/ticket", _nothing),
+    Route("POST", "/access/ticket", _login, _LOGIN, takes_token=False),
+    Route(
+        "PUT",
+        "/access/password",
+        _change_password,
+        _USER | {"password": needed(_PASSWORD), "confirmation-password": text(longest=64)},
+        either(_oneself, both(_over_realm, _MODIFY)),
+        takes_token=False,
+    ),
+    Route("GET", "/access/permissions", _permissions, {"path": text(), "userid": text()}),
+    Route("GET", "/access/users", _users, {"enabled": boolean(), "full": boolean()}),
+    Route(
+        "POST",
+        "/access/users",
+        _create_user,
+        _USER | _USER_KEYS | {"password": _PASSWORD},
+        both(_over_realm, _over_groups),
+    ),
+    Route("GET", _PATH, _user, _USER, _over_user("User.Modify", "Sys.Audit")),
+    Route("PUT", _PATH, _update_user, _USER | _USER_KEYS | {"append": boolean(requires="groups")}, _MODIFY),
+    Route("DELETE", _PATH, _delete_user, _USER, both(_over_realm, _MODIFY)),
+    Route("GET", f"{_PATH}/token", _tokens, _USER, _TOKEN_NEED),
+    Route("GET", f"{_PATH}/token/{{tokenid}}", _token, _TOKEN, _TOKEN_NEED),
+    Route("POST", f"{_PATH}/token/{{tokenid}}", _create_token, _TOKEN | _TOKEN_PARAMS, _TOKEN_NEED),
+    Route("PUT", f"{_PATH}/token/{{tokenid}}", _update_token, _TOKEN | _TOKEN_PARAMS, _TOKEN_NEED),
+    Route("DELETE", f"{_PATH}/token/{{tokenid}}", _delete_token, _TOKEN, _TOKEN_NEED),
+)

@@ -1,0 +1,135 @@
+"""The tests' side door: a unix socket in the state directory, one JSON object per line each way. Not PVE's API."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .failures import ApiError
+from .faults import Fault
+from .seed import apply_seed
+from .simulator import Simulator
+from .waiting import pause
+
+Operation = Callable[[Simulator, Mapping[str, Any]], object]
+
+
+def serve_control(sim: Simulator, path: Path) -> None:
+    """Answer on `path` in the background."""
+    path.unlink(missing_ok=True)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                self.wfile.write(json.dumps(_answer(sim, line)).encode() + b"\n")
+
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    server.daemon_threads = True
+    path.chmod(0o600)
+    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
+
+
+def _answer(sim: Simulator, line: bytes) -> dict[str, object]:
+    try:
+        request = json.loads(line)
+        operation = OPERATIONS.get(request["op"])
+        if operation is None:
+            return {"ok": False, "error": f"unknown op {request['op']!r}; one of {', '.join(OPERATIONS)}"}
+        return {"ok": True, "result": operation(sim, request)}
+    except (ApiError, KeyError, OSError, TypeError, ValueError) as error:
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+
+
+def _counters(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape for all operations
+    return sim.counters.report()
+
+
+def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
+    sim.counters.reset()
+
+
+def _fault(sim: Simulator, request: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(Fault)}
+    sim.faults.add(Fault(**{key: value for key, value in request.items() if key in known}))
+
+
+def _faults(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
+    return sim.faults.listed()
+
+
+def _clear_faults(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
+    sim.faults.clear()
+
+
+def _edit_config(sim: Simulator, request: Mapping[str, Any]) -> None:
+    with sim.state.changing():
+        config = sim.configs.record(int(request["vmid"]))["config"]
+        for key in request.get("delete", []):
+            config.pop(key, None)
+        config |= {key: str(value) for key, value in request.get("set", {}).items()}
+
+
+def _fill_storage(sim: Simulator, request: Mapping[str, Any]) -> None:
+    with sim.state.changing():
+        record = sim.storages.config(request["storage"])
+        record.pop("available_bytes", None)
+        if request["available_bytes"] is not None:
+            record["available_bytes"] = int(request["available_bytes"])
+
+
+def _hold_lock(sim: Simulator, request: Mapping[str, Any]) -> object:
+    """Returns when the lock is held."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with sim.locks.exclusive(int(request["vmid"])):
+            held.set()
+            pause(float(request["seconds"]))
+
+    threading.Thread(target=hold, name="held lock", daemon=True).start()
+    return held.wait(10)
+
+
+def _seed(sim: Simulator, request: Mapping[str, Any]) -> None:
+    apply_seed(sim, request["seed"], Path(request.get("directory", "/")))
+
+
+def _remove_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
+    with sim.state.changing() as data:
+        del data["volumes"][request["volid"]]
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "counters": _counters,
+    "reset-counters": _reset_counters,
+    "fault": _fault,
+    "faults": _faults,
+    "clear-faults": _clear_faults,
+    "edit-config": _edit_config,
+    "fill-storage": _fill_storage,
+    "hold-lock": _hold_lock,
+    "remove-volume": _remove_volume,
+    "seed": _seed,
+}
+
+
+def ask(path: Path, request: Mapping[str, Any]) -> Any:
+    """One request to a running simulator; its refusal is a ValueError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        answer = json.loads(connection.makefile("rb").readline())
+    if not answer["ok"]:
+        raise ValueError(answer["error"])
+    return answer["result"]
+
+
+if __name__ == "__main__":
+    print(json.dumps(ask(Path(sys.argv[1]), json.loads(sys.argv[2]))))

@@ -1,0 +1,241 @@
+"""Take one request through PVE's order: method, body, identity, path, privilege, parameters, and only then the work."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from . import routes
+from .call import Answer, Call, Route
+from .failures import ApiError, NoSuchMethodError, UnauthorizedError, bad_parameters, died, forbidden
+from .faults import Fault
+from .schema import verify
+from .simulator import Simulator
+from .waiting import pause
+
+WORKERS = 3
+REFUSAL_S = 3.0
+PROXY_TIMEOUT_S = 30.0
+BODY_LIMIT = 524288
+METHODS = ("GET", "POST", "PUT", "DELETE")
+_OPEN_PATHS = {("GET", "/access/domains"), ("GET", "/access/ticket"), ("POST", "/access/ticket")}
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str  # from the server's root, still percent-encoded
+    query: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    reason: str
+    body: bytes = b""
+    content_type: str = "application/json;charset=UTF-8"
+
+
+class DroppedError(Exception):
+    """The connection is to be closed without an answer."""
+
+
+class Dispatcher:
+    """Serves requests from any number of threads with PVE's three workers."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._workers = threading.BoundedSemaphore(WORKERS)
+
+    def serve(self, request: Request) -> Response:
+        if request.method not in METHODS:
+            return Response(501, f"method '{request.method}' not available")
+        match = re.fullmatch(r"/api2/(json|extjs)(/.*)?", request.path)
+        if match is None:
+            return _outside(request.path, self._sim.node)
+        formatter, path = match[1], re.sub(r"/+", "/", match[2] or "/").rstrip("/") or "/"
+        try:
+            answer = self._faulty(request, urllib.parse.unquote(path), path)
+        except UnauthorizedError as error:
+            pause(REFUSAL_S * self._sim.pace)
+            return _envelope(formatter, error) if error.with_body else Response(401, error.reason)
+        except ApiError as error:
+            return _envelope(formatter, error)
+        except _TextError as error:
+            return Response(error.status, str(error).split("\n", 1)[0], str(error).encode(), "text/plain")
+        return _success(formatter, answer) if not isinstance(answer, Response) else answer
+
+    def _faulty(self, request: Request, shown: str, path: str) -> object:
+        """The call with the fault that was asked for it, if any."""
+        fault = self._sim.faults.for_call(request.method, shown)
+        if fault is None:
+            return self._call(request, path)
+        if fault.kind == "status":
+            raise ApiError(fault.status, fault.reason)
+        if fault.kind == "drop-before":
+            raise DroppedError
+        if fault.kind == "stall":
+            pause(fault.seconds)
+        answer = self._call(request, path)
+        return _after(fault, answer)
+
+    def _call(self, request: Request, path: str) -> object:
+        sent = _parameters(request)
+        sim, method = self._sim, request.method
+        user = "" if (method, path) in _OPEN_PATHS else sim.identity.caller(method, request.headers)
+        found = routes.find(method, path)
+        if found is None:
+            raise NoSuchMethodError(method, path)
+        route, from_path = found
+        sim.counters.count(method, route.template)
+        for name, value in from_path.items():
+            if str(sent.get(name, value)) != value:
+                raise bad_parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
+        with self._worker():
+            return self._run(route, user, sent | from_path)
+
+    @contextmanager
+    def _worker(self) -> Iterator[None]:
+        """One of the three workers; the proxy gives up on a queue that does not move."""
+        if not self._workers.acquire(timeout=PROXY_TIMEOUT_S * self._sim.pace):
+            raise ApiError(596, "Connection timed out")
+        try:
+            yield
+        finally:
+            self._workers.release()
+
+    def _run(self, route: Route, user: str, sent: Mapping[str, Any]) -> object:
+        sim = self._sim
+        if user != "root@pam" and user:
+            if "!" in user and not route.takes_token:
+                path = route.template
+                raise forbidden(f"URI '{path}' not available with API token, need proper ticket.\n")
+            route.need(sim.rights, user, sent)
+        self._check_node(sent)
+        values, errors = verify(route.params, {key: value for key, value in sent.items() if value is not None})
+        if errors:
+            raise bad_parameters(errors)
+        if user != "root@pam" and (special := [name for name in route.root_only_params if name in values]):
+            raise bad_parameters(dict.fromkeys(special, "Only root may use this option."))
+        call = Call(sim, user, values, sent)
+        if not route.locked:
+            return route.run(call)
+        with sim.state.lock:
+            return route.run(call)
+
+    def _check_node(self, sent: Mapping[str, Any]) -> None:
+        name = sent.get("node")
+        if isinstance(name, str) and name not in {self._sim.node, "localhost"} and "target" not in sent:
+            lookup = f"failed to get address info for: {name}: Name or service not known"
+            raise died(f"hostname lookup '{name}' failed - {lookup}")
+
+
+def _after(fault: Fault, answer: object) -> object:
+    if fault.kind == "drop-after":
+        raise DroppedError
+    if fault.kind == "596":
+        return Response(596, "Broken pipe")
+    return answer
+
+
+class _TextError(Exception):
+    """The server's own refusal, before any API code: a line of text instead of JSON."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    """Query and body in one; the query wins."""
+    if request.method in {"GET", "DELETE"} and request.body:
+        raise _TextError(501, f"Unexpected content for method '{request.method}'")
+    if len(request.body) > BODY_LIMIT:
+        raise _TextError(501, "for data too large")
+    parameters = _body(request) | _form(request.query)
+    parameters.pop("_dc", None)
+    return parameters
+
+
+def _body(request: Request) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == "application/json" and request.method in {"POST", "PUT"}:
+        return _json(request.body)
+    if kind not in {"", "application/x-www-form-urlencoded"} and request.body:
+        raise _TextError(506, f"upload 'Content-Type '{kind}' not implemented")
+    return _form(request.body.decode("ascii", "replace"))
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    where = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line"
+    try:
+        read = json.loads(body)
+    except ValueError as error:
+        what = "malformed JSON string, neither tag, array, object, number, string or atom"
+        raise _TextError(500, f'{what}, at character offset 0 (before "(end of string)") {where} 917.\n') from error
+    if not isinstance(read, dict):
+        raise _TextError(500, f"Not a HASH reference {where} 957.\n")
+    return {name: _scalar(value) for name, value in read.items()}
+
+
+def _scalar(value: Any) -> Any:
+    """JSON booleans and numbers as the text Perl would make of them."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int | float):
+        return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return value
+
+
+def _form(text: str) -> dict[str, Any]:
+    """A form's values; a repeated key becomes a list."""
+    found: dict[str, Any] = {}
+    for name, value in urllib.parse.parse_qsl(text, keep_blank_values=True):
+        if name in found:
+            found[name] = [*(found[name] if isinstance(found[name], list) else [found[name]]), value]
+        else:
+            found[name] = value
+    return found
+
+
+def _success(formatter: str, answer: object) -> Response:
+    body: dict[str, object] = {"data": answer.data, **answer.extra} if isinstance(answer, Answer) else {"data": answer}
+    return Response(200, "OK", _encoded(body | ({"success": 1} if formatter == "extjs" else {})))
+
+
+def _envelope(formatter: str, error: ApiError) -> Response:
+    if error.status >= 595:
+        return Response(error.status, error.reason)
+    if any(ord(letter) > 255 for letter in error.reason):
+        # Perl dies of `Wide character` when it writes such a status line, and the proxy loses its backend.
+        return Response(596, "Broken pipe")
+    if formatter == "extjs":
+        return Response(200, "OK", _encoded(error.body() | {"success": 0, "status": error.status}))
+    return Response(error.status, error.reason, _encoded(error.body()))
+
+
+def _encoded(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _outside(path: str, node: str) -> Response:
+    """What is not the API: the page of the web interface, and refusals in plain text."""
+    if path == "/":
+        page = (
+            f"<!DOCTYPE html><html><head><title>{node} - Proxmox Virtual Environment</title></head><body></body></html>"
+        )
+        return Response(200, "OK", page.encode(), "text/html; charset=utf-8")
+    if path.startswith("/api2"):
+        other = re.fullmatch(r"/api2/(\w+)(/.+)", path)
+        text = f"no formatter for uri {other[2]}, {other[1]}" if other else "no such uri"
+        return Response(501, text, text.encode(), "text/plain")
+    text = f"no such file '{path}'"
+    return Response(500, text, f"{text}\n".encode(), "text/plain")
