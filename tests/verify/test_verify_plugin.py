@@ -7,12 +7,12 @@ import itertools
 import json
 import re
 import textwrap
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -36,9 +36,9 @@ groups: {network: Network, recovery: Recovery}
 clauses:
   - {id: network.dns, group: network, title: Names, promise: P, evidence: [net], source: VS, severity: major}
   - {id: network.address, group: network, title: Addresses, promise: P, evidence: [net], source: VS, severity: major}
-  - {id: recovery.protected, group: recovery, title: Protected, promise: P, evidence: [api], source: VS, severity: minor}
+  - {id: recovery.protected, group: recovery, title: Kept, promise: P, evidence: [api], source: VS, severity: minor}
 """
-TODAY = date.today()  # noqa: DTZ011 - waivers end with the operator's day
+TODAY = date.today()
 CONTRACT = sites.contract(sites.guest(), sites.guest("logs-vm01", 1))
 
 NUMBERS = itertools.count()

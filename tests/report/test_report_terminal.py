@@ -1,0 +1,59 @@
+"""The summary on a terminal: each sentence once, with what to do next."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.report.terminal import print_report
+from tests.report.values import check, clause, report
+
+
+def printed(**console: object) -> str:
+    out = io.StringIO()
+    print_report(report(), Console(file=out, width=100, **console))  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    text = printed()
+    assert "\x1b" not in text
+    assert "network.dns        broken              1/2  Title of network.dns" in text
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[3" in printed(force_terminal=True, color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in printed(force_terminal=True, color_system="standard")
+
+
+def test_a_guest_that_is_gone_is_told_once_for_all_its_clauses() -> None:
+    text = printed()
+    assert text.count("Could not log in") == 1
+    assert "  network.address, identity.mac-seen\n    Could not log in" in text
+
+
+def test_what_is_waived_is_not_told_as_broken() -> None:
+    text = printed()
+    assert "too small" not in text
+    assert "Waived\n  hardware.memory: a lab (until 2026-12-01, ops)" in text
+
+
+def test_an_ended_waiver_is_told_beside_what_its_checks_say() -> None:
+    ended = clause(
+        "network.dns", "fail", check("fail", message="PTR wrong"), message="The waiver ended on X. PTR wrong"
+    )
+    out = io.StringIO()
+    print_report(report("fail", clauses=(ended,)), Console(file=out, width=100))
+    assert "    PTR wrong\n    The waiver ended on X. PTR wrong" in out.getvalue()
+
+
+def test_it_ends_with_counts_cost_and_verdict() -> None:
+    *_, counts, verdict = printed().strip().splitlines()
+    assert counts == (
+        "1 holds, 1 broken, 2 could not look, 1 waived, 1 pending, 1 not yet asserted "
+        "(4.2 s, 31 API calls, 12 SSH round trips)"
+    )
+    assert verdict.startswith("lab: Something could not be looked at")
