@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -20,7 +21,7 @@ def printed(**console: object) -> str:
 def test_plain_lines_where_there_is_no_terminal() -> None:
     text = printed()
     assert "\x1b" not in text
-    assert "network.dns        broken              1/2  Title of network.dns" in text
+    assert re.search(r"^  network\.dns +broken +1/2  Title of network\.dns$", text, re.M)
 
 
 def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,12 +43,10 @@ def test_what_is_waived_is_not_told_as_broken() -> None:
 
 
 def test_an_ended_waiver_is_told_beside_what_its_checks_say() -> None:
-    ended = clause(
-        "network.dns", "fail", check("fail", message="PTR wrong"), message="The waiver ended on X. PTR wrong"
-    )
+    ended = clause("network.dns", "fail", check("fail", message="PTR wrong"), message="The waiver ended. PTR wrong")
     out = io.StringIO()
     print_report(report("fail", clauses=(ended,)), Console(file=out, width=100))
-    assert "    PTR wrong\n    The waiver ended on X. PTR wrong" in out.getvalue()
+    assert "    PTR wrong\n    The waiver ended. PTR wrong" in out.getvalue()
 
 
 def test_it_ends_with_counts_cost_and_verdict() -> None:
