@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from harness.inventory.merge import inventory_sources, read_site
-from harness.inventory.models import Unsound
+from harness.inventory.building import build
+from harness.inventory.fields import Unsound
+from harness.inventory.merge import read_site
 from harness.inventory.problems import Problem, distinct, error, warning
 from harness.inventory.rules_all import foreign_problems, shared_problems
 from harness.inventory.rules_guest import guest_problems
 from harness.inventory.rules_site import site_problems
-from harness.inventory.site import Inventory, build
+from harness.inventory.site import Inventory
+from harness.inventory.sources import inventory_sources
 
 
 def site_names(folder: Path) -> list[str]:
@@ -26,7 +28,8 @@ def site_names(folder: Path) -> list[str]:
 def _is_site(entry: Path) -> bool:
     if not entry.is_dir() or entry.name.startswith(".") or entry.name in {"group_vars", "host_vars"}:
         return False
-    return any(source.parent == entry and source.suffix in {"", ".yml", ".yaml"} for source in inventory_sources(entry))
+    sources = (source for source in inventory_sources(entry) if source.parent == entry)
+    return any(source.suffix in {".yml", ".yaml"} or source.name == "hosts" for source in sources)
 
 
 def examine(
@@ -68,6 +71,7 @@ def _as_far_as_sound(rule: Iterable[Problem]) -> Iterator[Problem]:
 
 
 def _not_ours(site: Inventory, *, explicit: bool) -> Problem:
-    report = error if explicit else warning
-    hint = "add it to group_vars/all" if explicit else "the site was checked for identity only"
+    is_meant = explicit or any(name.startswith("mgmt_") for host in site.hosts.values() for name in host.variables)
+    report = error if is_meant else warning
+    hint = "add it to group_vars/all" if is_meant else "the site was checked for identity only"
     return report(site.anchor, ("mgmt_site",), found="nothing", expected="the key mgmt_site", hint=hint)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 from harness.contract import Declared
 from harness.inventory.positions import Document, read_document
 from harness.inventory.problems import KeyPath, Problem, error, shown, warning
-
-# What Ansible skips when it looks for sources in an inventory folder (INVENTORY_IGNORE_EXTS and its fixed patterns).
-_IGNORED = re.compile(
-    r"^\.|^(?:host_vars|group_vars|vars_plugins)$|~$|\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)$"
+from harness.inventory.sources import (
+    YAML_EXTENSIONS,
+    expand_pattern,
+    folder_entries,
+    inventory_sources,
+    vars_files,
+    vars_root,
 )
-_YAML_EXTENSIONS = (".yml", ".yaml", ".json")
-_RANGE = re.compile(r"\[([^\[\]:]+):([^\[\]:]+)(?::(\d+))?\]")
-_PORT = re.compile(r"^([^:\[\]]+|.*\]):(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,6 @@ def read_site(folder: Path) -> RawSite:
     return _SiteReader(folder).read()
 
 
-def inventory_sources(folder: Path) -> Iterator[Path]:
-    """The files of `folder` that Ansible would parse as inventory, in its order."""
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
-        if _IGNORED.search(entry.name):
-            continue
-        if entry.is_dir():
-            yield from inventory_sources(entry)
-        else:
-            yield entry
-
-
 class _SiteReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -99,6 +88,9 @@ class _SiteReader:
         self.problems: list[Problem] = []
         self.unread_files: set[Path] = set()
         self.documents: dict[Path, Document] = {}
+        self.nameless: list[str] = []  # described in host_vars, entered nowhere
+        self.lost_groups: list[str] = []  # with variables of ours, so every host may miss some
+        self.misnamed: set[str] = set()  # entered, and described under another name
 
     def read(self) -> RawSite:
         for source in inventory_sources(self.folder):
@@ -106,16 +98,22 @@ class _SiteReader:
         if self.unread_files:
             return RawSite(self.folder.name, self.folder, {}, {}, tuple(self.problems), unread=True)
         self._set_depths()
+        sources_wrong = any(problem.severity == "error" for problem in self.problems)
+        if not sources_wrong:
+            self._find_misnamed()
+            self._find_lost_groups()
         found, unread = self._from_files("group_vars", "all")
         everywhere = {**self.groups["all"].variables, **found}
         hosts = {name: self._host(name) for name in self.host_variables}
-        self._report_unused()
-        return RawSite(self.folder.name, self.folder, everywhere, hosts, tuple(self.problems), unread)
+        if not sources_wrong:
+            self._report_unused()
+        unsure = unread or sources_wrong or bool(self.nameless)
+        return RawSite(self.folder.name, self.folder, everywhere, hosts, tuple(self.problems), unsure)
 
     # Sources: groups, hosts and the variables written beside them.
 
     def _read_source(self, source: Path) -> None:
-        if source.suffix and source.suffix not in _YAML_EXTENSIONS:
+        if source.suffix and source.suffix not in YAML_EXTENSIONS:
             at = Declared(source, 1)
             self.problems.append(
                 warning(at, (), found="an inventory source that is not YAML", expected="YAML", hint="it was not read")
@@ -216,7 +214,8 @@ class _SiteReader:
         merged.update(found)
         entries = {group.name: group.hosts[name] for group in self.groups.values() if name in group.hosts}
         names = tuple(group.name for group in groups)
-        return RawHost(name, names, merged, entries, next(iter(entries.values())), unread or failed)
+        unread |= failed or bool(self.lost_groups) or name in self.misnamed
+        return RawHost(name, names, merged, entries, next(iter(entries.values())), unread)
 
     def _groups_of(self, name: str) -> list[_Group]:
         member = {group.name for group in self.groups.values() if name in group.hosts}
@@ -251,91 +250,68 @@ class _SiteReader:
 
     # What Ansible would skip without a word.
 
-    def _report_unused(self) -> None:
-        known = {"group_vars": self.groups.keys(), "host_vars": self.host_variables.keys()}
-        for folder, names in known.items():
-            for entry in _entries(self.folder / folder):
-                name = entry.name if entry.is_dir() else entry.stem
-                files = list(vars_files(self.folder / folder, name))
-                if name not in names:
-                    self._report_nobodys(files, "host" if folder == "host_vars" else "group", name)
-                elif entry.is_file() and entry.suffix in _YAML_EXTENSIONS and entry not in files:
-                    at = Declared(entry, 1)
-                    self.problems.append(
-                        warning(at, (), found=f"a file that {files[0].name} hides", expected="one of the two")
-                    )
+    def _find_misnamed(self) -> None:
+        """A host without variables beside variables without a host: one of the two names is a slip of the pen."""
+        folder = self.folder / "host_vars"
+        self.nameless = [name for name in self._described(folder) if name not in self.host_variables]
+        bare = [
+            name for name, inline in self.host_variables.items() if not inline and not any(vars_files(folder, name))
+        ]
+        for name in list(self.nameless):
+            near = difflib.get_close_matches(name, bare, n=1)
+            if near and self._ours_in(folder, name):
+                self.misnamed.add(near[0])
+                self.nameless.remove(name)
+                at = next(group.hosts[near[0]] for group in self.groups.values() if near[0] in group.hosts)
+                file = next(vars_files(folder, name))
+                found = f"the host {near[0]!r} without variables"
+                hint = f"{file} belongs to no host: rename one of the two"
+                self.problems.append(error(at, (near[0],), found=found, expected=f"{name!r}", hint=hint))
 
-    def _report_nobodys(self, files: Iterable[Path], kind: str, name: str) -> None:
-        for file in files:
+    def _find_lost_groups(self) -> None:
+        folder = self.folder / "group_vars"
+        unknown = [name for name in self._described(folder) if name not in self.groups]
+        self.lost_groups = [name for name in unknown if self._ours_in(folder, name)]
+
+    def _report_unused(self) -> None:
+        for name in self.nameless:
+            self._report_nobodys(self.folder / "host_vars", "host", name)
+        for name in self.lost_groups:
+            self._report_nobodys(self.folder / "group_vars", "group", name)
+        for folder, names in (("group_vars", self.groups.keys()), ("host_vars", self.host_variables.keys())):
+            self._report_hidden(self.folder / folder, names)
+
+    def _described(self, folder: Path) -> list[str]:
+        names = (entry.name if entry.is_dir() else entry.stem for entry in folder_entries(folder))
+        return [name for name in dict.fromkeys(names) if any(vars_files(folder, name))]
+
+    def _ours_in(self, folder: Path, name: str) -> Variable | None:
+        """The first key of ours that the files hold."""
+        for file in vars_files(folder, name):
             document = self._document(file)
-            ours = next((key for key in document.data if str(key).startswith("mgmt_")), None)
-            if ours is not None:
-                at = document.at((ours,))
-                hint = "add it to hosts.yml or rename the file"
-                self.problems.append(
-                    error(
-                        at,
-                        (ours,),
-                        found=f"variables for the unknown {kind} {name!r}",
-                        expected=f"a {kind} of the site",
-                        hint=hint,
-                    )
-                )
+            for key, value in document.data.items():
+                if str(key).startswith("mgmt_"):
+                    return Variable(value, document, (key,))
+        return None
+
+    def _report_nobodys(self, folder: Path, kind: str, name: str) -> None:
+        if ours := self._ours_in(folder, name):
+            hint = "add it to hosts.yml or rename the file"
+            found = f"variables for the unknown {kind} {name!r}"
+            self.problems.append(
+                error(ours.at(), ours.prefix, found=found, expected=f"a {kind} of the site", hint=hint)
+            )
+
+    def _report_hidden(self, folder: Path, names: Iterable[str]) -> None:
+        for name in names:
+            files = list(vars_files(folder, name))
+            for extension in YAML_EXTENSIONS:
+                hidden = folder / f"{name}{extension}"
+                if files and hidden.is_file() and hidden not in files:
+                    found = f"a file that {vars_root(folder, name)} hides"
+                    self.problems.append(warning(Declared(hidden, 1), (), found=found, expected="one of the two"))
 
     def _wrong(self, document: Document, path: KeyPath, value: Any, expected: str, *, key: str | None = None) -> None:
         found = f"the key {key!r}" if key else shown(value)
         report = warning if key else error  # Ansible skips a key it does not know, with a warning
         self.problems.append(report(document.at(path), path, found=found, expected=expected))
-
-
-def vars_files(folder: Path, name: str) -> Iterator[Path]:
-    """The files of one group or host: a folder hides a file of the same name, as in Ansible."""
-    for extension in ("", *_YAML_EXTENSIONS):
-        found = folder / f"{name}{extension}"
-        if found.is_dir():
-            yield from _folder_files(found)
-            return
-        if found.exists():
-            yield found
-            return
-
-
-def _folder_files(folder: Path) -> Iterator[Path]:
-    for entry in _entries(folder):
-        if entry.is_dir():
-            if not entry.suffix:
-                yield from _folder_files(entry)
-        elif not entry.suffix or entry.suffix in _YAML_EXTENSIONS:
-            yield entry
-
-
-def _entries(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = sorted(folder.iterdir(), key=lambda path: path.name)
-    return [entry for entry in found if not entry.name.startswith(".") and not entry.name.endswith("~")]
-
-
-def expand_pattern(pattern: str) -> tuple[list[str], int | None]:
-    """`web[01:03]:2222` as its host names and its port."""
-    port = None
-    if has_port := _PORT.match(pattern):
-        pattern, port = has_port[1], int(has_port[2])
-    names = [pattern]
-    while any(_RANGE.search(name) for name in names):
-        names = [made for name in names for made in _expand_first(name)]
-    return names, port
-
-
-def _expand_first(name: str) -> Iterator[str]:
-    found = _RANGE.search(name)
-    if not found:
-        yield name
-        return
-    first, last, step = found[1], found[2], int(found[3] or 1)
-    if first.isdigit() and last.isdigit():
-        values = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1, step)]
-    else:
-        values = [chr(code) for code in range(ord(first[0]), ord(last[0]) + 1, step)]
-    for value in values:
-        yield f"{name[: found.start()]}{value}{name[found.end() :]}"

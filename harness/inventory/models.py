@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
-from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.contract import Category, CloneMode
+from harness.inventory.fields import (
+    Address,
+    ClauseId,
+    Day,
+    Fingerprint,
+    HexByte,
+    Model,
+    Network,
+    OwnersModel,
+    Port,
+    Reason,
+    Secret,
+    VmId,
+    unique,
+)
 
 RESPONSIBILITIES = {
     "metrics": "observability",
@@ -33,93 +36,6 @@ RESPONSIBILITIES = {
     "jump-host": "access",
     "out-of-band": "access",
 }
-
-
-class Unsound(Exception):  # noqa: N818 - no failure: a rule that needs a value which is itself wrong stops here
-    """A value was asked for that the inventory does not soundly say."""
-
-
-class Model(BaseModel):
-    """Strict: a number in quotes is no number. A field that was wrong raises Unsound when it is read."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name in type(self).model_fields:
-                raise Unsound(name)
-            return super().__getattr__(name)
-
-
-class OwnersModel(Model):
-    """A key of the owner's layout: what we do not know there is only worth a warning."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-
-
-def _filled(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "a text that is not empty")
-    return text
-
-
-def _only_text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise PydanticCustomError("not_text", "a text in quotes")
-    return value
-
-
-def _only_date(value: Any) -> Any:
-    # A bare number would pass as seconds since the epoch.
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        return value
-    if type(value) is date:
-        return value
-    raise PydanticCustomError("not_date", "a date such as 2027-01-31")
-
-
-def _unique(values: list[str]) -> list[str]:
-    if len(set(values)) != len(values):
-        raise PydanticCustomError("doubled", "each entry once")
-    return values
-
-
-Reason = Annotated[str, AfterValidator(_filled)]
-Day = Annotated[date, Field(strict=False), BeforeValidator(_only_date)]
-Address = Annotated[IPv4Address, Field(strict=False), BeforeValidator(_only_text)]
-Network = Annotated[IPv4Network, Field(strict=False), BeforeValidator(_only_text)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-VmId = Annotated[int, Field(ge=100, le=999_999_999)]
-HexByte = Annotated[str, Field(pattern=r"^[0-9a-f]{2}$", description="two lowercase hex digits in quotes")]
-ClauseId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\.[a-z0-9]+(-[a-z0-9]+)*$")]
-
-
-class Secret(Model):
-    """A reference to a secret: exactly one of the four."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-    env: Reason | None = Field(None, description="the environment variable that holds it")
-    file: Reason | None = Field(None, description="the file that holds it, readable by its owner only")
-    command: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="argv whose output it is")
-    vault: Reason | None = Field(None, description="the Ansible Vault variable that holds it")
-
-    @model_validator(mode="after")
-    def _one(self) -> Secret:
-        if len(self.model_fields_set) != 1 or next(iter(self.model_dump(exclude_none=True)), None) is None:
-            raise PydanticCustomError("not_one", "exactly one of env, file, command, vault")
-        return self
-
-
-def _kind_of_text(value: Any) -> str:
-    return "reference" if isinstance(value, dict | Secret) else "text"
-
-
-Fingerprint = Annotated[
-    Annotated[str, Field(pattern=r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$"), Tag("text")]
-    | Annotated[Secret, Tag("reference")],
-    Discriminator(_kind_of_text),
-]
 
 
 class Ssh(Model):
@@ -240,7 +156,7 @@ class Bridge(Model):
 class Storage(Model):
     type: Literal["dir", "lvm", "lvmthin", "zfspool", "btrfs"] = Field(description="a local storage type")
     content: Annotated[
-        list[Literal["images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"]], AfterValidator(_unique)
+        list[Literal["images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"]], AfterValidator(unique)
     ]
 
 
@@ -274,7 +190,7 @@ class Hypervisor(Model):
 
 class Service(Model):
     unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target)$")]
-    ports: list[Port] = []
+    ports: list[Port] = Field([])
     health: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(None, description="http(s)://…")
 
 
@@ -286,7 +202,7 @@ class Vm(Model):
     category: Category = Field(description="observability, automation or access")
     group: str = Field(description="a service group of mgmt_mac_namespace.groups")
     index: Annotated[int, Field(ge=1, le=255)] = Field(description="the number within its group")
-    responsibilities: Annotated[list[str], AfterValidator(_unique)] = Field(
+    responsibilities: Annotated[list[str], AfterValidator(unique)] = Field(
         description="what the VM is there for",
         json_schema_extra={"items": {"type": "string", "enum": [*RESPONSIBILITIES]}},
     )
@@ -300,7 +216,7 @@ class Vm(Model):
     start_delay_s: Annotated[int, Field(ge=0)] | None = None
     clone: CloneMode = "auto"
     storage: str | None = Field(None, description="the storage of a full clone")
-    services: list[Service] = []
+    services: list[Service] = Field([])
     ssh: Ssh
 
 
@@ -324,7 +240,7 @@ class Infrastructure(OwnersModel):
     """`infrastructure`: what a host is, wherever it stands."""
 
     form: str | None = None
-    interfaces: dict[str, Hardwired] = {}
+    interfaces: dict[str, Hardwired] = Field({})
 
 
 class Dns(OwnersModel):
@@ -352,4 +268,4 @@ class Env(OwnersModel):
     """`env`: how a host is bound to this site."""
 
     role: str | None = None
-    interfaces: dict[str, Interface] = {}
+    interfaces: dict[str, Interface] = Field({})

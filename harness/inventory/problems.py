@@ -67,7 +67,9 @@ def shown(value: Any, path: KeyPath = ()) -> str:
         return kind if value else f"an empty {kind[2:]}"
     if any(isinstance(key, str) and _SECRET_KEYS.search(key) for key in path) or secret_shape(str(value)):
         return "a plain value (not shown)"
-    text = repr(value) if isinstance(value, str | int | float | bool) else f"'{value}'"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value) if isinstance(value, str | int | float) else f"'{value}'"
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 

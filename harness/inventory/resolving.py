@@ -30,13 +30,14 @@ from harness.contract import (
     Waiver,
 )
 from harness.inventory import models
+from harness.inventory.fields import Secret
 from harness.inventory.site import Host, Inventory, normal_mac, parse_address
 
 
 def resolve_contract(inventory: Inventory, *, state_dir: Path) -> Contract:
     """The contract of a sound inventory; nothing is read but the inventory's own values."""
     settings, domain = inventory.settings, inventory.domain
-    segments = {name: segment for name, segment in inventory.segments.items() if segment is not None}
+    segments = inventory.sound_segments
     hypervisor = _hypervisor(inventory, inventory.hosts[settings.hypervisor])
     router = _router(inventory, inventory.hosts[settings.core_router])
     tenant = inventory.hosts[settings.tenant_hypervisor] if settings.tenant_hypervisor else None
@@ -134,7 +135,7 @@ def _api(inventory: Inventory, said: models.Api) -> Api:
     )
 
 
-def _secret(inventory: Inventory, said: models.Secret) -> SecretRef:
+def _secret(inventory: Inventory, said: Secret) -> SecretRef:
     if said.file is not None:
         return SecretRef("file", str(_path(inventory, said.file)))
     if said.command is not None:
@@ -218,9 +219,14 @@ def _reservations(inventory: Inventory) -> Iterator[Reservation]:
 
 
 def _records(inventory: Inventory, domain: str) -> Iterator[Record]:
-    """A and CNAME records of each host that asks for them, ours or not."""
-    for host in inventory.hosts.values():
+    """A and CNAME records of each host that asks for them; where two claim a name, ours has it."""
+    taken: set[str] = set()
+    for host in sorted(inventory.hosts.values(), key=lambda host: not host.ours):
         named = next((claim for claim in host.claims if claim.named and parse_address(claim.ip)), None)
-        if named:
-            yield Record("A", host.fqdn, named.ip)
-            yield from (Record("CNAME", f"{name}.{domain}", host.fqdn) for name in named.cnames.values())
+        if named is None:
+            continue
+        aliases = (Record("CNAME", f"{name}.{domain}", host.fqdn) for name in named.cnames.values())
+        for record in (Record("A", host.fqdn, named.ip), *aliases):
+            if record.name not in taken:
+                taken.add(record.name)
+                yield record

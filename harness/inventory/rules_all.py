@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness import identity
 from harness.contract import Declared
-from harness.inventory.models import Unsound
+from harness.inventory.fields import Unsound
 from harness.inventory.problems import KeyPath, Problem, dotted, error, shown, warning
 from harness.inventory.site import UNKNOWN, Host, Inventory, normal_mac, parse_address
 
@@ -136,10 +136,8 @@ def _clash(
     others = " and ".join(str(holder) for holder in holders if holder is not blamed)
     # A doubled alias of machines that are not ours is the owner's own affair.
     report = warning if what == "name" and heaviest < 2 else error
-    scope = "over all sites" if what != "address" or across else "in the site"
-    yield report(
-        blamed.at, blamed.path, found=f"the {what} {value} of {others}", expected=f"a {what} that is unique {scope}"
-    )
+    expected = f"{'an' if what[0] in 'ae' else 'a'} {what} that nobody else has, over all sites"
+    yield report(blamed.at, blamed.path, found=f"the {what} {value} of {others}", expected=expected)
 
 
 def _weight(host: Host) -> int:
@@ -174,11 +172,14 @@ def _macs(sites: Iterable[Inventory]) -> Claims:
     return claims
 
 
-def _addresses(sites: Iterable[Inventory]) -> Claims:
+def _addresses(sites: Sequence[Inventory]) -> Claims:
     claims: Claims = {}
+    gateways = {segment.gateway for site in sites for segment in site.sound_segments.values()}
     for site, host in _hosts(sites):
         for claim in host.claims:
             address = parse_address(claim.ip)
+            if host.vm and address in gateways:
+                continue  # reported as such
             holder = _holder(site, host, ("env", "interfaces", claim.key, "ip"))
             _add(claims, str(address) if address else None, holder)
     return claims

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from harness import identity
 from harness.contract import Mac, Segment
-from harness.inventory.models import RESPONSIBILITIES, Hypervisor, Interface, Unsound, Vm
+from harness.inventory.fields import Unsound
+from harness.inventory.models import RESPONSIBILITIES, Hypervisor, Interface, Vm
 from harness.inventory.problems import KeyPath, Problem, error, shown
 from harness.inventory.site import UNKNOWN, Host, Inventory, parse_address
 from harness.inventory.typed import close_to, one_of
@@ -31,7 +32,7 @@ def guest_problems(site: Inventory, guest: Host, vm: Vm) -> Iterator[Iterator[Pr
     yield _template(site, guest, vm)
     yield _bridge(site, guest, vm)
     yield _storage(site, guest, vm)
-    yield _role(site, guest)
+    yield _role(site, guest, vm)
     yield _namespace_entries(site, guest, vm)
     yield _responsibilities(guest, vm)
     yield _interfaces(guest)
@@ -60,7 +61,7 @@ def mac_of(guest: Host) -> Mac:
 
 
 def _report(guest: Host, path: KeyPath, found: str, expected: str, hint: str = "") -> Problem:
-    return error(guest.at(*path), path, found=found, expected=expected, hint=hint)
+    return error(guest.at(*path), guest.written(path), found=found, expected=expected, hint=hint)
 
 
 def _name(guest: Host) -> Iterator[Problem]:
@@ -134,12 +135,12 @@ def _storage(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:
         yield _unknown(guest, ("mgmt_vm", "storage"), vm.storage, known)
 
 
-def _role(site: Inventory, guest: Host) -> Iterator[Problem]:
+def _role(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:
     known = sorted(site.namespace.groups)
     role = guest.env.role
     if role is None:
         yield _report(guest, ("env", "role"), "nothing", one_of(known))
-    elif role not in known:
+    elif role not in known and role != vm.group:  # an unknown group is reported as such
         yield _unknown(guest, ("env", "role"), role, known)
 
 
@@ -174,6 +175,7 @@ def _interfaces(guest: Host) -> Iterator[Problem]:
     if key not in hardware:
         path = ("infrastructure", "interfaces", key)
         yield _report(guest, path, "nothing", f"the MAC of {key}, which env.interfaces binds", close_to(key, hardware))
+        return
     for extra in sorted(set(hardware) - {key}):
         path = ("infrastructure", "interfaces", extra)
         yield _report(guest, path, "an interface that env.interfaces does not bind", f"only {key}")

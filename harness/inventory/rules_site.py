@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import date
 
 from harness import identity
-from harness.inventory.models import RESPONSIBILITIES, Unsound
+from harness.inventory.fields import Unsound
+from harness.inventory.models import RESPONSIBILITIES
 from harness.inventory.problems import KeyPath, Problem, error, shown, warning
 from harness.inventory.rules_guest import mac_of
-from harness.inventory.site import UNKNOWN, Host, Inventory
+from harness.inventory.site import MANAGEMENT_GROUP, UNKNOWN, Host, Inventory
 from harness.inventory.typed import close_to, one_of
 
 _SITE_PARTS = {"hypervisor": "mgmt_hypervisor", "core_router": None, "tenant_hypervisor": None}
@@ -25,7 +26,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
     yield _template_storages(site)
     yield _bridge_segments(site)
     yield _namespace_bytes(site)
-    if site.whole:
+    if site.whole and all(host.vm for host in site.hosts.values() if MANAGEMENT_GROUP in host.groups):
         yield _memory(site)
         yield _coverage(site)
     yield _planned(site)
@@ -140,7 +141,9 @@ def _bridge_segments(site: Inventory) -> Iterator[Problem]:
 
 def _namespace_bytes(site: Inventory) -> Iterator[Problem]:
     """Each byte of each MAC is what site, category, group and index say. One wrong byte of the site is one problem."""
-    yield from _doubled_bytes(site)
+    if doubled := list(_doubled_bytes(site)):
+        yield from doubled
+        return
     namespace = site.mac_namespace
     wrong: dict[tuple[str, ...], list[tuple[Host, str, str]]] = {}
     seen: Counter[tuple[str, ...]] = Counter()

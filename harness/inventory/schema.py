@@ -7,8 +7,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from harness.inventory import models
+from harness.inventory.fields import Model
 
-_KEYS: dict[str, type[models.Model]] = {
+_KEYS: dict[str, type[Model]] = {
     "mgmt_site": models.Site,
     "mgmt_mac_namespace": models.MacNamespace,
     "mgmt_hypervisor": models.Hypervisor,
@@ -22,7 +23,7 @@ _KEYS: dict[str, type[models.Model]] = {
 
 def json_schema() -> dict[str, Any]:
     """One schema for every file of group_vars and host_vars; keys that are not ours are left alone."""
-    wanted: set[type[models.Model]] = {*_KEYS.values(), models.Waiver, models.Vlan}
+    wanted: set[type[Model]] = {*_KEYS.values(), models.Waiver, models.Vlan}
     _, made = models_json_schema([(model, "validation") for model in sorted(wanted, key=lambda model: model.__name__)])
     definitions = made["$defs"]
     # mgmt_vm is completed by mgmt_vm_defaults, so neither file need hold every key.
@@ -40,5 +41,5 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _reference(model: type[models.Model]) -> dict[str, str]:
+def _reference(model: type[Model]) -> dict[str, str]:
     return {"$ref": f"#/$defs/{model.__name__}"}

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from harness.contract import Declared
-from harness.inventory.models import OwnersModel
+from harness.inventory.fields import OwnersModel
 from harness.inventory.positions import Tagged
 from harness.inventory.problems import Key, KeyPath, Problem, error, secret_shape, shown, warning
 
