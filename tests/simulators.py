@@ -19,7 +19,6 @@ from harness.evidence import Evidence, Secret
 from harness.pve.client import Client, Writer, connect
 from harness.wait import wait_until
 from tests import sites
-from tests.pve.served import make_certificate
 
 ROOT = Path(__file__).parent.parent
 TOKENS = {"verify": "verify@pve!harness", "provision": "provision@pve!harness"}
@@ -138,10 +137,9 @@ class Simulated:
 
 
 @contextmanager
-def simulating(folder: Path, pace: float = 0.05, **seed_changes: Any) -> Iterator[Simulated]:
-    certificate, key = make_certificate(folder)
+def simulating(folder: Path, certificate: Path, key: Path, pace: float = 0.05) -> Iterator[Simulated]:
     seed = folder / "seed.json"
-    seed.write_text(json.dumps(seed_of(folder) | seed_changes))
+    seed.write_text(json.dumps(seed_of(folder)))
     argv = [sys.executable, "-m", "harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
     argv += ["--certificate", str(certificate), "--key", str(key), "--node", "hv01", "--runtime", "none"]
     argv += ["--seed", str(seed), "--bridges", "vmbr0", "--pace", str(pace)]
@@ -162,6 +160,6 @@ def _listening(port: Path, process: subprocess.Popen[str], log: Path) -> str:
         text = port.read_text().strip() if port.exists() else ""
         return (f"https://127.0.0.1:{text}", "") if text else (None, "no port yet")
 
-    waited = wait_until(look, deadline_s=10)
+    waited = wait_until(look, deadline_s=10, first_pause_s=0.05, longest_pause_s=0.05)
     assert waited.value is not None, log.read_text()
     return waited.value

@@ -19,6 +19,8 @@ LEAST_DEADLINE_S = 120.0
 # How long a lost clone request may take to show itself on the node: PVE's own wait for a lock, and the proxy's limit.
 FIND_OUT_S = 45.0
 LOOKS_BEFORE_ABSENT = 4
+# How long a clone without a task may take to become whole or vanish: both happen at the very end of its task.
+SETTLE_S = 3.0
 
 
 def clone(job: Job) -> ObservedGuest:
@@ -167,7 +169,7 @@ def _settled(job: Job) -> bool:
         whole = vm is not None and vm.lock is None and TEMPORARY not in vm.description
         return (True, "whole") if whole else (None, f"locked ({vm.lock})" if vm else "gone")
 
-    waited = wait_until(look, deadline_s=5.0, first_pause_s=0.5)
+    waited = wait_until(look, deadline_s=SETTLE_S, first_pause_s=0.3)
     if waited.value is None:
         raise _dead_half(job, waited.last_seen)
     return waited.value
