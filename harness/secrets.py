@@ -109,7 +109,7 @@ def _last_line(text: str) -> str:
 
 # --- Ansible Vault --------------------------------------------------------------------------------------------------
 
-Decrypt = Callable[[str], str]
+Decrypt = Callable[[str, Path], str]
 
 
 def _from_vault(name: str, base: Path) -> Secret:
@@ -154,13 +154,12 @@ def _open_vault() -> Decrypt:
         raise Missing(tried="read the vault's password", on=password_file, happened=str(cause), do=do) from cause
     library = vault.VaultLib([("default", password)])
 
-    def decrypt(text: str) -> str:
+    def decrypt(text: str, file: Path) -> str:
         try:
             return str(library.decrypt(text.encode()).decode())
         except failure as cause:
             do = f"Check that {_PASSWORD_FILE} names the right password"
-            on = "a vault file of the site"
-            raise Refused(tried="decrypt", on=on, happened=str(cause), do=do) from cause
+            raise Refused(tried="decrypt the vault", on=str(file), happened=str(cause), do=do) from cause
 
     return decrypt
 
@@ -175,13 +174,13 @@ def _vars_files(base: Path) -> Iterator[tuple[Path, str]]:
 def _values(name: str, text: str, file: Path, decrypt: Decrypt) -> Iterator[Any]:
     """What one file says of `name`: a file encrypted whole, or a `!vault` value in a plain one."""
     if text.startswith(_VAULT_HEADER):
-        data = _parse(decrypt(text), file)
+        data = _parse(decrypt(text, file), file)
         if isinstance(data, dict) and name in data:
             yield data[name]
     elif "!vault" in text and name in text:
         for key, value in _tagged(text, file):
             if key == name:
-                yield decrypt(value)
+                yield decrypt(value, file)
 
 
 def _parse(text: str, file: Path) -> Any:
