@@ -10,6 +10,7 @@ from harness.errors import Missing, TimedOut
 from harness.wait import wait_until
 
 NAME = "mgmt-lab"
+REAPED_S = 2.0
 
 
 def mount_point() -> Path | None:
@@ -56,6 +57,7 @@ def end_all() -> None:
     group = lab_group()
     if not group.exists():
         return
+    ended = set(processes())
     (group / "cgroup.kill").write_text("1")
     waited = wait_until(lambda: _removed(group), deadline_s=10, first_pause_s=0.01, longest_pause_s=0.1)
     if waited.value is None:
@@ -65,6 +67,13 @@ def end_all() -> None:
             happened=f"after {waited.seconds:.0f} s {waited.last_seen}",
             do=f"Look at them: cat {group}/cgroup.procs",
         )
+    # A killed process is out of its group before its parent has taken note of it. One that never does is not ours.
+    wait_until(lambda: _reaped(ended), deadline_s=REAPED_S, first_pause_s=0.005, longest_pause_s=0.05)
+
+
+def _reaped(pids: set[int]) -> tuple[bool | None, str]:
+    left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    return (None if left else True), f"{len(left)} left"
 
 
 def _removed(group: Path) -> tuple[bool | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Api:
     session: requests.Session
 
     def call(self, method: str, path: str, **parameters: Any) -> Any:
-        answer = self.session.request(method, f"{self.url}/api2/json{path}", data=parameters, timeout=60)
+        query, body = (parameters, None) if method == "GET" else (None, parameters)
+        answer = self.session.request(method, f"{self.url}/api2/json{path}", params=query, data=body, timeout=60)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.reason} {answer.text}"
         return answer.json()["data"]
 
@@ -59,8 +61,17 @@ class Api:
         """A linked clone of the template with the MAC the router knows, started and with its address."""
         self.run("POST", f"{NODE}/qemu/{TEMPLATE}/clone", newid=vm.vmid, name=vm.name)
         self.call("PUT", f"{NODE}/qemu/{vm.vmid}/config", net0=f"virtio={vm.mac},bridge=vmbr0")
+        self.start(vm)
+
+    def start(self, vm: Reserved) -> None:
+        """Start it and wait until somebody can log in."""
         self.run("POST", f"{NODE}/qemu/{vm.vmid}/status/start")
+        self.wait_reachable(vm)
+
+    def wait_reachable(self, vm: Reserved) -> None:
+        """The address comes first, sshd some time after it."""
         wait(lambda: self.holds_address(vm), deadline_s=30, what=f"{vm.address} in {vm.name}")
+        wait(lambda: listens(vm.address), deadline_s=30, what=f"sshd on {vm.address}")
 
     def holds_address(self, vm: Reserved) -> bool | None:
         """What the guest itself says through its agent."""
@@ -92,6 +103,14 @@ def connect(status: LabStatus) -> Api:
     session.cookies.set("PVEAuthCookie", answer.json()["data"]["ticket"])
     session.headers["CSRFPreventionToken"] = answer.json()["data"]["CSRFPreventionToken"]
     return Api(status.api.url, session)
+
+
+def listens(address: str) -> bool | None:
+    try:
+        socket.create_connection((address, 22), timeout=2).close()
+    except OSError:
+        return None
+    return True
 
 
 def wait(look: Callable[[], T | None], *, deadline_s: float, what: str) -> T:

@@ -48,9 +48,8 @@ def test_full_clone_keeps_what_was_written_before(metrics: Api) -> None:
     metrics.run("POST", f"{NODE}/qemu/{METRICS.vmid}/status/shutdown")
     metrics.run("POST", f"{NODE}/qemu/{METRICS.vmid}/clone", newid=LOGS.vmid, name=LOGS.name, full=1)
     metrics.call("PUT", f"{NODE}/qemu/{LOGS.vmid}/config", net0=f"virtio={LOGS.mac},bridge=vmbr0")
-    metrics.run("POST", f"{NODE}/qemu/{LOGS.vmid}/status/start")
+    metrics.start(LOGS)
     try:
-        wait(lambda: metrics.holds_address(LOGS), deadline_s=30, what="address")
         assert shell(LOGS.name, "cat /etc/kept; test ! -e /etc/issue && echo gone").split() == ["kept", "gone"]
     finally:
         metrics.run("POST", f"{NODE}/qemu/{LOGS.vmid}/status/stop")
@@ -87,7 +86,7 @@ def test_reboot_inside_the_guest_comes_back(metrics: Api) -> None:
     before = pid_in_hypervisor(METRICS.vmid)
     subprocess.run([*lab.ssh_command(METRICS.name), "sudo systemctl reboot"], check=False, timeout=30)
     wait(lambda: pid_in_hypervisor(METRICS.vmid) != before or None, deadline_s=20, what="new first process")
-    wait(lambda: metrics.holds_address(METRICS), deadline_s=30, what="address after the reboot")
+    metrics.wait_reachable(METRICS)
     assert metrics.status(METRICS.vmid) == "running"
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,18 @@ pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parent.parent.parent
 
 
-def namespaces() -> set[str]:
-    """Every network, mount and pid namespace some process of this machine is in."""
+def namespaces(pids: Iterable[int]) -> set[str]:
+    """The network, mount and pid namespaces these processes are in."""
     found = set()
-    for process in Path("/proc").glob("[0-9]*/ns"):
+    for pid in pids:
         for kind in ("net", "mnt", "pid"):
-            try:
-                found.add(str((process / kind).readlink()))
-            except OSError:  # it ended while we looked
-                continue
+            with suppress(OSError):  # it ended while we looked
+                found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
     return found
+
+
+def everything() -> Iterator[int]:
+    return (int(process.name) for process in Path("/proc").glob("[0-9]*"))
 
 
 @contextmanager
@@ -50,14 +52,14 @@ def test_down_leaves_nothing(free_machine: None, spec: LabSpec) -> None:
     lab.down(print)
     links = set(Path("/sys/class/net").iterdir())
     mounts = Path("/proc/self/mounts").read_text()
-    before = namespaces()
     lab.up(spec, progress=print)
-    assert namespaces() > before
+    made = namespaces(cgroups.processes()) - namespaces([os.getpid()])
+    assert len(made) >= 7  # three of each machine, one of the switch
     lab.down(print)
     assert not cgroups.lab_group().exists()
     assert set(Path("/sys/class/net").iterdir()) == links
     assert Path("/proc/self/mounts").read_text() == mounts
-    assert namespaces() <= before
+    assert made.isdisjoint(namespaces(everything()))
     assert not paths.STATE.exists()
     assert lab.status() == LabStatus(up=False)
     assert lab.memory_mib() == 0

@@ -12,7 +12,7 @@ import pytest
 
 from harness import lab
 from harness.lab import LabSpec, LabStatus
-from tests.lab.client import METRICS, Api, shell
+from tests.lab.client import LOGS, METRICS, Api, shell
 
 pytestmark = pytest.mark.lab
 
@@ -34,10 +34,10 @@ def test_new_files_reach_the_router_and_nobody_else(metrics: Api, running_lab: L
     changed = {**spec.dnsmasq, "/etc/mgmt-dnsmasq/hosts.dns": "198.18.99.39 late-vm01.lab.deevnet.net\n"}
     assert lab.up(replace(spec, dnsmasq=changed), progress=print).hosts == running_lab.hosts
     assert ask("late-vm01.lab.deevnet.net") == ("NOERROR", ["198.18.99.39"])
-    assert ask(f"{METRICS.name}.lab.deevnet.net")[0] == "NXDOMAIN"
+    assert ask(f"{LOGS.name}.lab.deevnet.net")[0] == "NXDOMAIN"
     assert metrics.status(METRICS.vmid) == "running"
     lab.up(spec, progress=print)
-    assert ask(f"{METRICS.name}.lab.deevnet.net") == ("NOERROR", [METRICS.address])
+    assert ask(f"{LOGS.name}.lab.deevnet.net") == ("NOERROR", [LOGS.address])
 
 
 def test_hypervisor_is_set_up_as_an_installer_leaves_it(running_lab: LabStatus) -> None:
