@@ -36,7 +36,7 @@ def describe_disk(hardware: Hardware) -> str:
     return f"one disk of {hardware.disk_gb} GB or more, {kind}"
 
 
-def has_disk(disks: Iterable[ObservedDisk] | Iterable[HostDisk], hardware: Hardware) -> bool:
+def has_disk(disks: Iterable[ObservedDisk | HostDisk], hardware: Hardware) -> bool:
     """Whether one disk is large enough and of the declared kind."""
     return any(
         disk.size_bytes >= hardware.disk_gb * 10**9 and (_is_solid(disk) or not hardware.disk_solid_state)

@@ -135,7 +135,7 @@ class GuestFacts:
         pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(word)}(?![\w-])(?!\.\w)" for word in words))
         sources = ("routes", "resolvers", "mounts", "hosts-and-fstab")
         found = (f"{source}: {line.strip()}" for source in sources for line in self._lines(source))
-        return tuple(line for line in found if pattern.search(line))
+        return tuple(line for line in found if words and pattern.search(line))
 
     def _lines(self, source: str) -> list[str]:
         text = self.answers.text(source)

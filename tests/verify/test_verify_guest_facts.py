@@ -1,0 +1,105 @@
+"""A guest's own words become values: addresses and how it got them, gateways, resolvers, listeners."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from harness.verify.guest_facts import GuestFacts, Listener, parse_listeners
+from tests.verify.answers import ADDRESSES, LISTENERS, NEIGHBOURS, ROUTES, STATIC, answers
+
+
+def facts(**said: str) -> GuestFacts:
+    return GuestFacts(answers(said))
+
+
+def test_a_lease_is_dynamic_and_a_static_address_is_not() -> None:
+    (leased,) = facts(addresses=ADDRESSES).addresses
+    assert (str(leased.address), leased.prefix, leased.mac, leased.dynamic) == (
+        "198.18.99.30",
+        24,
+        "02:de:99:01:01:01",
+        True,
+    )
+    assert [held.dynamic for held in facts(addresses=STATIC).addresses] == [False]
+
+
+def test_loopback_counts_neither_as_link_nor_as_address() -> None:
+    assert facts(addresses=ADDRESSES).macs == {"02:de:99:01:01:01"}
+
+
+def test_gateways_are_those_of_the_default_routes() -> None:
+    assert facts(routes=ROUTES).gateways == ("198.18.99.1",)
+    assert facts(routes='[{"dst":"default","dev":"ppp0","flags":[]}]').gateways == ("the link ppp0",)
+    assert facts(routes="[]").gateways == ()
+
+
+def test_resolvers_are_read_past_comments() -> None:
+    text = "# nameserver 9.9.9.9\nnameserver 198.18.99.1\nsearch lab.deevnet.net\nnameserver 198.18.99.2\n"
+    assert facts(resolvers=text).resolvers == ("198.18.99.1", "198.18.99.2")
+
+
+def test_listeners_on_loopback_are_told_apart() -> None:
+    listeners = parse_listeners(LISTENERS)
+    assert Listener("tcp", "[::]", 22) in listeners
+    assert [one.port for one in listeners if not one.loopback] == [68, 22, 22, 9090]
+    assert [one.port for one in listeners if one.loopback] == [53, 53, 53, 323]
+
+
+@pytest.mark.parametrize(("text", "forwards"), [("0\n0", False), ("1\n0", True), ("0\n1", True), ("0", False)])
+def test_forwarding_in_either_protocol_counts(text: str, forwards: bool) -> None:
+    assert facts(forwarding=text).forwards is forwards
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("", 0),
+        ("table inet filter {\n chain input { type filter hook input priority 0; }\n}", 0),
+        ("table ip nat {\n chain post {\n  oifname eth0 masquerade\n }\n}", 1),
+        ("-A POSTROUTING -o eth0 -j MASQUERADE", 1),
+        ("-A PREROUTING -p tcp -j DNAT --to 10.0.0.1", 1),
+        ("  ip saddr 10.0.0.0/8 snat to 1.2.3.4", 1),
+    ],
+)
+def test_rules_that_rewrite_addresses_are_found(rules: str, found: int) -> None:
+    assert len(facts(nat=rules).translates) == found
+
+
+def test_the_mac_behind_the_gateway_is_its_neighbours() -> None:
+    seen = facts(neighbours=NEIGHBOURS)
+    assert seen.mac_of_neighbour(IPv4Address("198.18.99.1")) == "02:99:c6:12:63:01"
+    assert seen.mac_of_neighbour(IPv4Address("198.18.99.31")) is None
+    assert facts(neighbours="").mac_of_neighbour(IPv4Address("198.18.99.1")) is None
+
+
+def test_host_keys_are_compared_without_their_comments() -> None:
+    assert facts(host_keys="ssh-ed25519 AAAA root@a\n\nssh-rsa BBBB root@a\n").host_keys == {
+        "ssh-ed25519 AAAA",
+        "ssh-rsa BBBB",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"routes": ROUTES.replace("198.18.99.1", "198.18.99.22")}, 1),
+        ({"resolvers": "nameserver 198.18.99.22"}, 1),
+        ({"mounts": "hv02:/export /data nfs4 rw 0 0"}, 1),
+        ({"hosts-and-fstab": "198.18.99.22 hv02.lab.deevnet.net hv02"}, 1),
+        ({"hosts-and-fstab": "# hv02 was here"}, 0),
+        ({"mounts": "/dev/vda1 / ext4 rw 0 0"}, 0),
+        ({"resolvers": "nameserver 198.18.99.221"}, 0),
+        ({"hosts-and-fstab": "198.18.99.9 hv021 xhv02 hv02-old hv02.elsewhere.net"}, 0),
+    ],
+)
+def test_lines_that_lean_on_the_tenant_hypervisor_are_found(said: dict[str, str], found: int) -> None:
+    texts = {"routes": "[]", "resolvers": "", "mounts": "", "hosts-and-fstab": "", **said}
+    seen = GuestFacts(answers(texts))
+    assert len(seen.lines_naming("hv02", "hv02.lab.deevnet.net", "198.18.99.22")) == found
+
+
+def test_without_a_tenant_hypervisor_nothing_leans_on_it() -> None:
+    texts = {"routes": ROUTES, "resolvers": "nameserver 198.18.99.1", "mounts": "", "hosts-and-fstab": ""}
+    assert GuestFacts(answers(texts)).lines_naming() == ()
