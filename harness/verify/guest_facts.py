@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
+from harness.errors import Unreachable
 from harness.verify.batch import Answers
 
 # sudo only where the kernel asks for it. No tool for packet filters means no rule was ever loaded by one.
@@ -17,13 +18,23 @@ for tool in nft iptables-save; do
   case $tool in nft) nft list ruleset;; *) iptables-save -t nat;; esac || exit 1
 done'"""
 
+# The gateway is only a neighbour for a while after somebody spoke to it: one datagram to its discard port does.
+_NEIGHBOURS = """set -- $(ip -4 route show default)
+if test "$2" = via; then
+  bash -c "echo >/dev/udp/$3/9" 2>/dev/null
+  for pause in 0 0.05 0.1 0.2 0.4 0.8; do
+    sleep $pause; ip -4 neigh show to "$3" | grep -q lladdr && break
+  done
+fi
+ip -j -4 neigh show"""
+
 COMMANDS = {
     "hostname": "cat /proc/sys/kernel/hostname",
     "machine-id": "cat /etc/machine-id",
     "host-keys": "cat /etc/ssh/ssh_host_*_key.pub",
     "addresses": "ip -j addr show",
     "routes": "ip -j route show",
-    "neighbours": "ip -j neigh show",
+    "neighbours": _NEIGHBOURS,
     # systemd-resolved answers on a loopback stub; the servers it asks stand in its own file.
     "resolvers": "cat /run/systemd/resolve/resolv.conf 2>/dev/null || cat /etc/resolv.conf",
     "listeners": "ss -H -l -n -t -u",
@@ -125,10 +136,18 @@ class GuestFacts:
         rules = self.answers.text("nat").splitlines()
         return tuple(rule.strip() for rule in rules if re.search(r"\b(masquerade|snat|dnat)\b", rule, re.I))
 
-    def mac_of_neighbour(self, address: IPv4Address) -> str | None:
-        """The MAC behind `address` as this guest's own link sees it."""
+    def mac_of_neighbour(self, address: IPv4Address) -> str:
+        """The MAC behind `address` as this guest's own link sees it; Unreachable when nobody is there."""
         entries = json.loads(self.answers.text("neighbours") or "[]")
-        return next((entry["lladdr"] for entry in entries if entry["dst"] == str(address) and "lladdr" in entry), None)
+        for entry in entries:
+            if entry["dst"] == str(address) and "lladdr" in entry:
+                return str(entry["lladdr"]).lower()
+        raise Unreachable(
+            tried=f"see who is at {address}",
+            on=self.answers.host,
+            happened="no neighbour answers there",
+            do="Look whether the gateway runs and has this address",
+        )
 
     def lines_naming(self, *words: str) -> tuple[str, ...]:
         """Lines about routes, resolvers, mounts and fixed names that hold one of `words` as a whole word."""

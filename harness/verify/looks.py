@@ -38,9 +38,10 @@ class Looks:
         return cast(T, taken.value)
 
     def fetch(self, key: str, look: Look[T]) -> T:
-        """As `take`, for a look that belongs to another one and is no evidence of its own."""
+        """As `take`, for a look whose parts become evidence one by one; only its failure is noted whole."""
         taken = self._fetch(key, look)
         if taken.error is not None:
+            self.note(*taken.facts)
             raise taken.error.with_traceback(None)
         return cast(T, taken.value)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from harness import probe, routers
 from harness.contract import Contract, Guest
 from harness.engine import journal_of
-from harness.errors import Unreachable
+from harness.errors import HarnessError, Unreachable
 from harness.evidence import Evidence, Fact
 from harness.observed import (
     ObservedBridge,
@@ -107,14 +107,16 @@ class SiteView:
 
     def vms(self) -> tuple[ObservedGuest, ...]:
         """Every VM of the hypervisor, proven complete by the privilege to see all."""
+        found = self._all_vms()
         asked = f"GET /nodes/{self.contract.hypervisor.node}/qemu"
-        return self._api("vms", _read_all_vms, lambda _: [PERMISSIONS, asked])
+        self.looks.note(*self._api_evidence.answers_to(PERMISSIONS, asked))
+        return found
 
     def vm(self, vmid: int) -> ObservedGuest | None:
-        """One VM out of the whole list; the evidence is its own configuration."""
-        found = next((vm for vm in self.vms() if vm.vmid == vmid), None)
-        if found is not None:
-            self.looks.note(*self._api_evidence.answers_to(found.source))
+        """One VM out of the whole list; the evidence is its own configuration, or the list that lacks it."""
+        found = next((vm for vm in self._all_vms() if vm.vmid == vmid), None)
+        asked = found.source if found is not None else f"GET /nodes/{self.contract.hypervisor.node}/qemu"
+        self.looks.note(*self._api_evidence.answers_to(asked))
         return found
 
     def pending(self, vmid: int) -> dict[str, dict[str, Any]]:
@@ -136,10 +138,10 @@ class SiteView:
     # --- hosts over SSH ------------------------------------------------------------------------------------------
 
     def host(self) -> HostFacts:
-        return HostFacts(self.looks.take("host", self._host_look()))
+        return HostFacts(self.looks.fetch("host", self._host_look()))
 
     def guest(self, guest: Guest) -> GuestFacts:
-        return GuestFacts(self.looks.take(f"guest {guest.name}", self._guest_look(guest)))
+        return GuestFacts(self.looks.fetch(f"guest {guest.name}", self._guest_look(guest)))
 
     def router(self) -> routers.ObservedRouter:
         return self.looks.take("router", self._look_at_router)
@@ -204,6 +206,9 @@ class SiteView:
 
         return self.looks.take(f"api {key}", look)
 
+    def _all_vms(self) -> tuple[ObservedGuest, ...]:
+        return self._api("vms", _read_all_vms, lambda _: [])
+
     def _ask(self, path: str) -> Any:
         """A plain GET, for what no reader of harness.pve gives."""
         return self._api(path, lambda client, _: client.get(path), lambda _: [f"GET {path}"])
@@ -227,19 +232,31 @@ class SiteView:
             # The one long script is recorded as its single questions instead.
             host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=HOST_TIMEOUT_S)
             self._count_trip()
-            return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
+            try:
+                return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
+            except HarnessError as failure:
+                evidence.record(source, f"{name}: log in and answer", f"nothing: {failure.happened}")
+                raise
 
         return look
 
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
         login = ssh.router_login(self.contract)
-        run = hosts.runner(self._opened(), login.name, evidence=evidence, source="router", timeout_s=HOST_TIMEOUT_S)
+        raw = Evidence()
+        run = hosts.runner(self._opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
 
         def counted(command: str) -> ssh.Result:
             self._count_trip()
             return run(command)
 
-        return routers.observe(self.contract, counted)
+        try:
+            found = routers.observe(self.contract, counted)
+        except HarnessError:
+            _copy(raw.facts, evidence)
+            raise
+        held = "\n".join(f"{one.mac} {one.address} {one.name}" for one in found.reservations)
+        evidence.record("router", f"reservations of {login.name} in {', '.join(found.sources)}", held or "none")
+        return found
 
     def _opened(self) -> ssh.Connections:
         with self._lock:

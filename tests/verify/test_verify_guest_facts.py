@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from harness.errors import Unreachable
 from harness.verify.guest_facts import GuestFacts, Listener, parse_listeners
 from tests.verify.answers import ADDRESSES, LISTENERS, NEIGHBOURS, ROUTES, STATIC, answers
 
@@ -70,8 +71,9 @@ def test_rules_that_rewrite_addresses_are_found(rules: str, found: int) -> None:
 def test_the_mac_behind_the_gateway_is_its_neighbours() -> None:
     seen = facts(neighbours=NEIGHBOURS)
     assert seen.mac_of_neighbour(IPv4Address("198.18.99.1")) == "02:99:c6:12:63:01"
-    assert seen.mac_of_neighbour(IPv4Address("198.18.99.31")) is None
-    assert facts(neighbours="").mac_of_neighbour(IPv4Address("198.18.99.1")) is None
+    for silent in (seen, facts(neighbours="")):
+        with pytest.raises(Unreachable, match=r"see who is at 198\.18\.99\.31 on metrics-vm01: no neighbour answers"):
+            silent.mac_of_neighbour(IPv4Address("198.18.99.31"))
 
 
 def test_host_keys_are_compared_without_their_comments() -> None:
