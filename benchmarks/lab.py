@@ -86,7 +86,7 @@ class _Commands:
         self.time("provision 10 guests", "provision")
         lab.control({"op": "reset-counters"})
         self.time("provision again", "provision")
-        self.figures.add("write calls of the second provision", lab.control({"op": "counters"})["writes"])
+        self.figures.add("write calls of the second provision", lab.control({"op": "counters"})["result"]["writes"])
         self.time("verify", "verify")
         self.figures.add("lab memory (MiB)", lab.memory_mib())
         self.time("lab.down", "lab.down")

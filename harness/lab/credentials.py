@@ -53,7 +53,7 @@ def make_credentials(spec: LabSpec) -> Credentials:
     tls_key, tls_certificate, ca_certificate = _certificates(spec)
     write_file(SECRETS / "pve-root-ca.pem", ca_certificate)
     fingerprint = fingerprint_of(tls_certificate)
-    write_file(SECRETS / "api.fingerprint", f"{fingerprint}\n")
+    write_file(SECRETS / "api.fingerprint", f"{fingerprint}\n", 0o600)
     template_key = _host_key(spec.template.name)
     return Credentials(key.public, host_keys, template_key, tls_key, tls_certificate, ca_certificate, fingerprint)
 

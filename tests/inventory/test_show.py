@@ -17,6 +17,6 @@ def test_shows_the_whole_contract_as_plain_data() -> None:
     assert metrics["nic"]["mac"] == "02:de:99:01:01:01"
     assert metrics["nic"]["address"] == "198.18.99.30/24"
     assert metrics["declared"].endswith("inventory/lab/host_vars/metrics-vm01.yml:22")
-    assert shown["hypervisor"]["api"]["fingerprint"] == {"file": "/var/lib/mgmt-lab/fingerprint"}
+    assert shown["hypervisor"]["api"]["fingerprint"] == {"file": "/var/lib/mgmt-lab/secrets/api.fingerprint"}
     assert shown["hypervisor"]["storages"][0]["content"] == ["backup", "import", "iso", "snippets", "vztmpl"]
     assert shown["waivers"][0]["until"] == "2027-02-15"

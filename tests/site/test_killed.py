@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.site.conftest import ROOT, Site, require_lab
+from tests.site.driver import ROOT, Site, require_lab
 
 pytestmark = pytest.mark.lab
 

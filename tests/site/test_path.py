@@ -14,7 +14,7 @@ import requests
 
 from harness import lab
 from harness.wait import wait_until
-from tests.site.conftest import ROOT, Site
+from tests.site.driver import ROOT, Site
 
 pytestmark = pytest.mark.lab
 
@@ -141,7 +141,7 @@ def test_a_second_provision_makes_no_write_call(site: Site) -> None:
     ended = site.invoke("provision")
     assert ended.status == 0, ended.said
     assert "0 changes" in ended.said
-    assert lab.control({"op": "counters"})["writes"] == 0
+    assert lab.control({"op": "counters"})["result"]["writes"] == 0
 
 
 @pytest.mark.parametrize("name", BREACHES)
@@ -182,8 +182,19 @@ def test_the_summary_says_what_is_not_yet_asserted(site: Site) -> None:
 
 
 def test_the_inventory_may_live_elsewhere(site: Site, tmp_path: Path) -> None:
-    """A folder outside the checkout, with no lab among its sites' names."""
-    shutil.copytree(ROOT / "inventory/lab", tmp_path / "elsewhere")
-    ended = site.invoke("plan", f"--inventory={tmp_path}", "--site=elsewhere", "--json")
-    assert ended.status == 0, ended.said
-    assert json.loads(ended.out)["site"] == "elsewhere"
+    """All a site needs is its folder: nothing of the checkout's inventory is read."""
+    shutil.copytree(ROOT / "inventory/lab", tmp_path / "lab")
+    planned = site.invoke("plan", f"--inventory={tmp_path}", "--site=lab", "--json")
+    assert planned.status == 0, planned.said
+    assert json.loads(planned.out)["changes"] == []
+    status, result = site.verify(f"--inventory={tmp_path}", "--site=lab", "--clause=identity")
+    assert status == 0, failed(result)
+
+
+def test_another_sites_vms_are_refused(site: Site, tmp_path: Path) -> None:
+    """Two sites that claim the same VMIDs on one hypervisor: the notes tell whose they are."""
+    shutil.copytree(ROOT / "inventory/lab", tmp_path / "other")
+    ended = site.invoke("provision", f"--inventory={tmp_path}", "--site=other")
+    assert ended.status == 2
+    assert "metrics-vm01 of site lab" in ended.said
+    assert "nothing was changed" in ended.said
