@@ -67,7 +67,7 @@ def test_api_sees_virtualization(node: ObservedNode, hypervisor: Hypervisor, exp
 
 @pytest.mark.clause("hardware.memory")
 def test_kernel_has_the_declared_memory(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     seen, enough = hypervisor_host.memory_bytes, hypervisor_host.memory_bytes >= least_memory_bytes(hardware)
     expect.that(enough, "memory", show_gib(seen), describe_memory(hardware), at=hypervisor, do=MACHINE)
@@ -75,7 +75,7 @@ def test_kernel_has_the_declared_memory(
 
 @pytest.mark.clause("hardware.memory")
 def test_api_sees_the_declared_memory(
-    node: ObservedNode, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, node: ObservedNode, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     enough, seen = node.memory_bytes >= least_memory_bytes(hardware), show_gib(node.memory_bytes)
     expect.that(enough, "memory by the API", seen, describe_memory(hardware), at=hypervisor, do=MACHINE)
@@ -83,7 +83,7 @@ def test_api_sees_the_declared_memory(
 
 @pytest.mark.clause("hardware.disk")
 def test_host_has_the_declared_disk(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     disks = hypervisor_host.disks
     expect.that(has_disk(disks, hardware), "disks", disks, describe_disk(hardware), at=hypervisor, do=MACHINE)
@@ -91,7 +91,7 @@ def test_host_has_the_declared_disk(
 
 @pytest.mark.clause("hardware.disk")
 def test_api_sees_the_declared_disk(
-    disks: tuple[ObservedDisk, ...], hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, disks: tuple[ObservedDisk, ...], hypervisor: Hypervisor, expect: Expect
 ) -> None:
     seen = [f"{disk.path} {disk.size_bytes // 10**9} GB {disk.kind}" for disk in disks]
     expect.that(has_disk(disks, hardware), "disks by the API", seen, describe_disk(hardware), at=hypervisor, do=MACHINE)
@@ -99,7 +99,7 @@ def test_api_sees_the_declared_disk(
 
 @pytest.mark.clause("hardware.nic")
 def test_a_link_is_up_at_the_declared_speed(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     nics = hypervisor_host.nics
     expect.that(has_nic(nics, hardware), "physical links", nics, describe_nic(hardware), at=hypervisor, do=MACHINE)
@@ -107,7 +107,7 @@ def test_a_link_is_up_at_the_declared_speed(
 
 @pytest.mark.clause("hardware.model")
 def test_is_the_declared_product(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     declared, seen = hardware.product or "a product in mgmt_hypervisor.hardware", hypervisor_host.product
     expect.that(hardware.product is not None and declared in seen, "product", seen, declared, at=hypervisor, do=MACHINE)
@@ -115,7 +115,7 @@ def test_is_the_declared_product(
 
 @pytest.mark.clause("hardware.model")
 def test_has_the_declared_processor(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     declared, seen = hardware.cpu_model or "a processor in mgmt_hypervisor.hardware", hypervisor_host.cpu_model
     expect.that(
@@ -125,7 +125,7 @@ def test_has_the_declared_processor(
 
 @pytest.mark.clause("hardware.model")
 def test_has_the_declared_cores_and_threads(
-    hypervisor_host: HostFacts, hardware: Hardware, hypervisor: Hypervisor, expect: Expect
+    hardware: Hardware, hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     seen, declared = (hypervisor_host.cores, hypervisor_host.threads), (hardware.cores, hardware.threads)
     expect("cores and threads", seen, declared, at=hypervisor, do=MACHINE)

@@ -7,7 +7,7 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.evidence import Fact
-from harness.report.model import ClauseResult, Report, Verdict
+from harness.report.model import Check, ClauseResult, Report, Verdict
 
 WORDS: dict[str, str] = {
     "pass": "holds",
@@ -30,7 +30,8 @@ def render_html(report: Report) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["clock"] = _clock
+    environment.filters.update(clock=_clock, promise=_promise)
+    environment.tests["told_by_a_check"] = _is_told_by_a_check
     return environment.get_template("report.html").render(
         report=report,
         words=WORDS,
@@ -57,6 +58,18 @@ def _by_guest(report: Report) -> dict[str, dict[Verdict, int]]:
                 of_guest = counts[check.guest]
                 of_guest[check.verdict] = of_guest.get(check.verdict, 0) + 1
     return counts
+
+
+def _promise(check: Check) -> str:
+    """`test_is_on_its_bridge[metrics-vm01]` as a reader says it; the guest stands beside it."""
+    name, _, what = check.name.removeprefix("test_").rstrip("]").partition("[")
+    words = name.replace("_", " ").capitalize()
+    return words if what in ("", check.guest) else f"{words}: {what}"
+
+
+def _is_told_by_a_check(clause: ClauseResult) -> bool:
+    """Whether the clause's message is one of its checks', which stands there again when the clause is open."""
+    return any(check.message and clause.message.startswith(check.message) for check in clause.checks)
 
 
 def _clock(fact: Fact) -> str:

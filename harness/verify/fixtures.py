@@ -46,7 +46,10 @@ def today(request: pytest.FixtureRequest) -> date:
 
 @pytest.fixture
 def hardware(hypervisor: Hypervisor) -> Hardware:
-    """What the machine must be; while the site has not chosen one, nothing can be said."""
+    """What the machine must be; while the site has not chosen one, nothing can be said.
+
+    Specs ask for it first: what is not chosen yet need not be reached.
+    """
     if hypervisor.hardware.pending is not None:
         raise Pending(f"{hypervisor.hardware.pending} (declared at {place(hypervisor.declared)})")
     return hypervisor.hardware

@@ -68,6 +68,8 @@ class SiteView:
         return self._api("cluster", lambda client, _: read.read_cluster(client), lambda found: found.sources)
 
     def cluster_options(self) -> dict[str, Any]:
+        """Without the privilege PVE leaves most keys out instead of refusing."""
+        self._need("/", "Sys.Audit", "read the datacenter's options")
         return dict(self._ask("/cluster/options"))
 
     def storages(self) -> tuple[ObservedStorage, ...]:

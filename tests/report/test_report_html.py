@@ -74,6 +74,10 @@ def test_what_was_answered_is_text_and_no_markup(text: str) -> None:
     assert "PTR &lt;wrong&gt;" in text
 
 
+def test_checks_are_said_in_words_with_their_guest(text: str) -> None:
+    assert '<span>It <code class="id">metrics-vm01</code></span>' in text
+
+
 def test_broken_clauses_are_open_and_kept_ones_closed(text: str) -> None:
     opened = re.findall(r"<details open>\s*<summary>\s*<span><b>Title of ([\w.-]+)", text)
     assert opened == ["network.dns", "network.address", "identity.mac-seen"]
