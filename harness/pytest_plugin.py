@@ -143,14 +143,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open every connection at once, before the first check waits for one of them."""
-    config = session.config
-    if not config.option.collectonly and not session.testsfailed:
-        specs = config.stash[RECORD].specs.values()
-        fixtures = {name for spec in specs for name in getattr(spec.item, "fixturenames", ())}
-        named = {spec.guest for spec in specs}
-        guests = [guest for guest in config.stash[RECORD].contract.guests if guest.name in named]
-        config.stash[SITE].prefetch(fixtures, guests)
+    if not session.config.option.collectonly and not session.testsfailed:
+        _look_ahead(session.config)
     return (yield)
+
+
+def _look_ahead(config: pytest.Config) -> None:
+    record = config.stash[RECORD]
+    asked = {nodeid: set(getattr(spec.item, "fixturenames", ())) for nodeid, spec in record.specs.items()}
+    if record.contract.hypervisor.hardware.pending is not None:
+        asked = {nodeid: names for nodeid, names in asked.items() if "hardware" not in names}
+    named = {record.specs[nodeid].guest for nodeid in asked}
+    guests = [guest for guest in record.contract.guests if guest.name in named]
+    config.stash[SITE].prefetch(frozenset().union(*asked.values()), guests)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,6 +30,7 @@ def render_lines(report: Report) -> Iterator[Text]:
     yield from _table(report)
     yield from _section("Broken promises", _wrong(report, "fail"))
     yield from _section("Could not look", _wrong(report, "unknown"))
+    yield from _section("Pending", _wrong(report, "pending"))
     yield from _section("The run itself", (Text(f"  {problem}", "bold yellow") for problem in report.problems))
     yield from _section("Waived", _waivers(report))
     yield from _section("Not yet asserted", _unasserted(report))
