@@ -21,19 +21,19 @@ class Stalled(Dropped):
     """No answer came within the time limit; asking again costs that time once more."""
 
 
-class Locked(HarnessError):
+class Locked(HarnessError):  # noqa: N818 - named after what happened
     """Somebody else is working on it; PVE did nothing."""
 
 
-class Absent(HarnessError):
+class Absent(HarnessError):  # noqa: N818 - named after what happened
     """The object is not there (PVE answers 500, never 404)."""
 
 
-class Conflict(HarnessError):
+class Conflict(HarnessError):  # noqa: N818 - named after what happened
     """The configuration changed since it was read; PVE did nothing."""
 
 
-class Rejected(HarnessError):
+class Rejected(HarnessError):  # noqa: N818 - named after what happened
     """PVE understood and declined; `words` is its own sentence."""
 
     words: str = ""
