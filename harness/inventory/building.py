@@ -89,7 +89,10 @@ class _Builder:
         return self._model(model, variable, (name,))
 
     def _model(self, model: type[Any], variable: Variable, root: KeyPath) -> Any:
-        self.problems.extend(forbidden_texts(variable.value, variable.at, root))
+        if variable.doubtful:
+            return _nothing_sound(model)
+        if str(root[0]).startswith(_OURS):
+            self.problems.extend(forbidden_texts(variable.value, variable.at, root))
         made, problems = read_model(model, variable.value, variable.at, root)
         self.problems.extend(problems)
         return made
@@ -108,6 +111,8 @@ class _Builder:
 
     def _segments(self) -> dict[str, Segment | None] | None:
         variable = self.raw.variables.get("deevnet_vlans")
+        if variable is not None and variable.doubtful:
+            return None
         if variable is None or not isinstance(variable.value, dict):
             if not self.raw.unread:
                 at = variable.at() if variable else self.raw.anchor()
@@ -115,29 +120,23 @@ class _Builder:
                 hint = "set deevnet_vlans in group_vars/all"
                 self.problems.append(error(at, ("deevnet_vlans",), found=found, expected="the segments", hint=hint))
             return None
-        read = {str(name): self._segment(str(name), variable) for name in variable.value}
-        return {name: segment for name, (segment, is_one) in read.items() if is_one}
+        return {str(name): self._segment(str(name), variable) for name in variable.value}
 
-    def _segment(self, name: str, vlans: Variable) -> tuple[Segment | None, bool]:
-        """The segment, and whether it is one: a VLAN without a subnet (blackhole) is none."""
+    def _segment(self, name: str, vlans: Variable) -> Segment | None:
+        """None for one that is wrong, and for a VLAN that is no segment: without a subnet or a gateway."""
         root: KeyPath = ("deevnet_vlans", name)
-        value = vlans.value[name]
-        if isinstance(value, dict) and value.get("subnet") is None:
-            return None, False
 
         def at(path: KeyPath) -> Declared:
             return vlans.at((name, *path))
 
-        vlan, problems = read_model(models.Vlan, value, at, root)
+        vlan, problems = read_model(models.Vlan, vlans.value[name], at, root)
         problems = [problem for problem in problems if problem.severity == "error"] or _range_problems(vlan, at, root)
         self.problems.extend(problems)
-        if problems:
-            return None, True
-        if vlan.subnet is None or vlan.gateway is None:
-            return None, False
+        if problems or vlan.subnet is None or vlan.gateway is None:
+            return None
         first, last = vlan.dhcp_range_start, vlan.dhcp_range_end
         pool = (first, last) if first and last else None
-        return Segment(name, vlan.vlan_id, vlan.subnet, vlan.gateway, pool), True
+        return Segment(name, vlan.vlan_id, vlan.subnet, vlan.gateway, pool)
 
     # Hosts.
 
@@ -179,6 +178,8 @@ class _Builder:
                 )
             return None
         for name, part in (("mgmt_vm", own), ("mgmt_vm_defaults", defaults)):
+            if part is not None and part.doubtful:
+                return _nothing_sound(models.Vm)
             if part is not None and not isinstance(part.value, dict):
                 self.problems.append(error(part.at(), (name,), found=shown(part.value), expected="a mapping"))
                 return _nothing_sound(models.Vm)

@@ -29,6 +29,11 @@ class Variable:
     document: Document
     prefix: KeyPath
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether a doubled key has cost it a part: then nothing is concluded from what is left."""
+        return self.prefix[0] in self.document.doubtful
+
     def at(self, path: KeyPath = ()) -> Declared:
         return self.document.at((*self.prefix, *path))
 
@@ -88,7 +93,7 @@ class _SiteReader:
         self.problems: list[Problem] = []
         self.unread_files: set[Path] = set()
         self.documents: dict[Path, Document] = {}
-        self.nameless: list[str] = []  # described in host_vars, entered nowhere
+        self.nameless: list[str] = []  # described with keys of ours, entered nowhere
         self.lost_groups: list[str] = []  # with variables of ours, so every host may miss some
         self.misnamed: set[str] = set()  # entered, and described under another name
 
@@ -253,13 +258,14 @@ class _SiteReader:
     def _find_misnamed(self) -> None:
         """A host without variables beside variables without a host: one of the two names is a slip of the pen."""
         folder = self.folder / "host_vars"
-        self.nameless = [name for name in self._described(folder) if name not in self.host_variables]
+        unknown = [name for name in self._described(folder) if name not in self.host_variables]
+        self.nameless = [name for name in unknown if self._ours_in(folder, name)]
         bare = [
             name for name, inline in self.host_variables.items() if not inline and not any(vars_files(folder, name))
         ]
         for name in list(self.nameless):
             near = difflib.get_close_matches(name, bare, n=1)
-            if near and self._ours_in(folder, name):
+            if near:
                 self.misnamed.add(near[0])
                 self.nameless.remove(name)
                 at = next(group.hosts[near[0]] for group in self.groups.values() if near[0] in group.hosts)

@@ -122,7 +122,7 @@ class Api(Model):
 
 
 class Debian(Model):
-    release: Reason = Field(description="such as '12'")
+    release: Reason = Field(description="Debian's release in quotes, such as '12'")
     codename: Reason
     architecture: Reason
 
@@ -175,7 +175,9 @@ class Hypervisor(Model):
     node: Reason = Field(description="PVE's own name of the node")
     api: Api
     ssh: Ssh
-    pve_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="in quotes, such as '8.4.1'")]
+    pve_version: Annotated[
+        str, Field(pattern=r"^\d+\.\d+\.\d+$", description="PVE's version in quotes, such as '8.4.1'")
+    ]
     debian: Debian
     hardware: Hardware
     host_reserve_gib: Annotated[int, Field(ge=0)] = Field(description="memory that stays with the hypervisor")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.contract import Declared
-from harness.inventory.problems import Key, KeyPath, Problem
+from harness.inventory.problems import Key, KeyPath, Problem, error, warning
 
 VAULT_HEADER = "$ANSIBLE_VAULT"
 # The C parser is an order of magnitude faster; PyYAML may have been built without it.
@@ -43,6 +43,7 @@ class Document:
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     readable: bool = True
+    doubtful: frozenset[Key] = frozenset()  # top keys in which something was lost to a doubled key
 
     def at(self, path: KeyPath) -> Declared:
         """Where `path` stands, or the nearest part of it that is there."""
@@ -80,6 +81,7 @@ class _Reader:
         self.file = file
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
+        self.doubtful: set[Key] = set()
         self.flattened: set[int] = set()  # mappings reached again through an alias
 
     def read(self, text: str) -> Document:
@@ -95,7 +97,7 @@ class _Reader:
             return Document(self.file)
         if not isinstance(value, dict):
             return _unreadable(self.file, node.start_mark.line + 1, "no mapping at the top", "a mapping of variables")
-        return Document(self.file, value, self.lines, tuple(self.problems))
+        return Document(self.file, value, self.lines, tuple(self.problems), doubtful=frozenset(self.doubtful))
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
@@ -127,6 +129,7 @@ class _Reader:
         return made
 
     def _report_duplicates(self, node: yaml.MappingNode, path: KeyPath) -> None:
+        """One problem for each mapping: where a line is lost, all the keys below it are doubled."""
         seen: dict[str, int] = {}
         for key_node, _ in node.value:
             line = key_node.start_mark.line + 1
@@ -134,13 +137,15 @@ class _Reader:
                 continue
             if key_node.value in seen:
                 self.problems.append(self._duplicate((*path, key_node.value), line, seen[key_node.value]))
-            seen.setdefault(key_node.value, line)
+                self.doubtful.update(path[:1] or (key_node.value,))
+                return
+            seen[key_node.value] = line
 
     def _duplicate(self, path: KeyPath, line: int, first: int) -> Problem:
-        severity = "error" if _is_ours(path) else "warning"
-        name = ".".join(map(str, path))
+        report = error if _is_ours(path) else warning
         found = f"the key {path[-1]!r} a second time (first on line {first})"
-        return Problem(severity, self.file, line, name, found, "each key once", "Ansible keeps the last one silently")  # type: ignore[arg-type]
+        hint = "Ansible keeps the last one silently"
+        return report(Declared(self.file, line), path, found=found, expected="each key once", hint=hint)
 
 
 def _is_ours(path: KeyPath) -> bool:

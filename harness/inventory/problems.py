@@ -62,6 +62,8 @@ def shown(value: Any, path: KeyPath = ()) -> str:
     """`value` for a message: short, and never a credential."""
     if value is None:
         return "nothing"
+    if tag := getattr(value, "tag", None):
+        return f"a {tag} value"
     if isinstance(value, dict | list):
         kind = "a mapping" if isinstance(value, dict) else "a list"
         return kind if value else f"an empty {kind[2:]}"

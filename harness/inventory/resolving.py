@@ -51,7 +51,7 @@ def resolve_contract(inventory: Inventory, *, state_dir: Path) -> Contract:
         hypervisor=hypervisor,
         router=router,
         tenant_hypervisor=tenant.name if tenant else None,
-        tenant_address=_first_address(tenant) if tenant else None,
+        tenant_address=_fixed_addresses(tenant)[0] if tenant and _fixed_addresses(tenant) else None,
         segments=segments,
         guests=tuple(sorted(guests, key=lambda guest: (guest.start_order, guest.vmid))),
         reservations=tuple(_reservations(inventory)),
@@ -81,7 +81,7 @@ def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
         name=host.name,
         fqdn=host.fqdn,
         node=said.node,
-        address=_first_address(host),
+        address=_fixed_addresses(host)[0],
         api=_api(inventory, said.api),
         ssh=_ssh(inventory, said.ssh),
         pve_version=said.pve_version,
@@ -152,15 +152,15 @@ def _path(inventory: Inventory, said: str | None) -> Path | None:
     return None if said is None else (inventory.folder / Path(said).expanduser()).absolute()
 
 
-def _first_address(host: Host) -> IPv4Address:
-    """Where Ansible reaches the host: the interface marked so, else the first with a fixed address."""
-    fixed = [one for one in host.env.interfaces.values() if one.ip and one.ip[0].isdigit()]
-    return IPv4Address(next((one for one in fixed if one.ansible), fixed[0]).ip or "")
+def _fixed_addresses(host: Host) -> list[IPv4Address]:
+    """Where the host is reached, as Ansible would: first the interface that is marked so, then any fixed address."""
+    interfaces = sorted(host.env.interfaces.values(), key=lambda one: not one.ansible)
+    return [address for one in interfaces if (address := parse_address(one.ip))]
 
 
 def _router(inventory: Inventory, host: Host) -> Router:
     said = host.router
-    address = _first_address(host)
+    address = _fixed_addresses(host)[0]
     return Router(
         name=host.name,
         kind=said.kind if said else None,

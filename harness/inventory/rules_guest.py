@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from harness import identity
@@ -58,6 +59,12 @@ def mac_of(guest: Host) -> Mac:
         return identity.parse_mac(hardware.mac)
     except ValueError as cause:
         raise Unsound("mac") from cause
+
+
+def lost_segments(site: Inventory) -> dict[str, int]:
+    """Segments that nobody declares and more than one VM is in: the mistake is not the VMs'."""
+    used = Counter(one.segment for guest in site.guests for one in guest.env.__dict__.get("interfaces", {}).values())
+    return {name: count for name, count in used.items() if count > 1 and name and name not in site.segments}
 
 
 def _report(guest: Host, path: KeyPath, found: str, expected: str, hint: str = "") -> Problem:
@@ -220,10 +227,11 @@ def _segment(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:
     key, interface = interface_of(guest)
     path: KeyPath = ("env", "interfaces", key)
     if interface.segment is None:
-        yield _report(guest, (*path, "segment"), "nothing", one_of(site.segments))
+        yield _report(guest, (*path, "segment"), "nothing", one_of(site.sound_segments))
         return
     if interface.segment not in site.segments:
-        yield _unknown(guest, (*path, "segment"), interface.segment, list(site.segments))
+        if interface.segment not in lost_segments(site):
+            yield _unknown(guest, (*path, "segment"), interface.segment, list(site.sound_segments))
         return
     bridge = _hypervisor(site).bridges.get(vm.bridge)
     if bridge and vm.vlan_tag is None and interface.segment not in bridge.segments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -10,8 +11,8 @@ from harness import identity
 from harness.inventory.fields import Unsound
 from harness.inventory.models import RESPONSIBILITIES
 from harness.inventory.problems import KeyPath, Problem, error, shown, warning
-from harness.inventory.rules_guest import mac_of
-from harness.inventory.site import MANAGEMENT_GROUP, UNKNOWN, Host, Inventory
+from harness.inventory.rules_guest import lost_segments, mac_of
+from harness.inventory.site import MANAGEMENT_GROUP, UNKNOWN, Host, Inventory, parse_address
 from harness.inventory.typed import close_to, one_of
 
 _SITE_PARTS = {"hypervisor": "mgmt_hypervisor", "core_router": None, "tenant_hypervisor": None}
@@ -25,6 +26,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
     yield _machines(site)
     yield _template_storages(site)
     yield _bridge_segments(site)
+    yield _segments(site)
     yield _namespace_bytes(site)
     if site.whole and all(host.vm for host in site.hosts.values() if MANAGEMENT_GROUP in host.groups):
         yield _memory(site)
@@ -63,9 +65,8 @@ def _router(site: Inventory) -> Iterator[Problem]:
         path = ("mgmt_site", "core_router")
         expected = "a machine that is no VM of the management hypervisor"
         yield error(site.at(*path), path, found=f"the management VM {router.name!r}", expected=expected)
-    elif not any(_fixed(claim.ip) for claim in router.claims):
-        path = ("env", "interfaces")
-        yield error(router.at(*path), path, found="no fixed address", expected="the core router's address")
+    else:
+        yield from _no_address(router, "the core router's address")
 
 
 def _tenants(site: Inventory) -> Iterator[Problem]:
@@ -77,14 +78,12 @@ def _tenants(site: Inventory) -> Iterator[Problem]:
 
 def _machines(site: Inventory) -> Iterator[Problem]:
     """Names, MACs and addresses of our hosts that are no VMs."""
-    for host in site.hosts.values():
-        if host.ours and host.vm is None and "mgmt_vm" not in host.variables:
-            yield from _machine_name(host)
-            yield from _machine_macs(host)
-    hypervisor = _part(site, site.settings.hypervisor)
-    if not any(_fixed(claim.ip) for claim in hypervisor.claims):
-        path = ("env", "interfaces")
-        yield error(hypervisor.at(*path), path, found="no fixed address", expected="the hypervisor's address")
+    for rule in (_machine_name, _machine_macs, _machine_addresses):
+        for host in site.hosts.values():
+            if host.ours and host.vm is None and "mgmt_vm" not in host.variables:
+                with contextlib.suppress(Unsound):  # one machine's wrong value says nothing about the next
+                    yield from rule(host)
+    yield from _no_address(_part(site, site.settings.hypervisor), "the hypervisor's address")
 
 
 def _machine_name(host: Host) -> Iterator[Problem]:
@@ -109,8 +108,18 @@ def _machine_macs(host: Host) -> Iterator[Problem]:
             yield warning(host.at(*path), path, found=shown(hardware.mac), expected="the MAC", hint=hint)
 
 
-def _fixed(ip: object) -> bool:
-    return isinstance(ip, str) and ip[:1].isdigit()
+def _machine_addresses(host: Host) -> Iterator[Problem]:
+    for key, interface in host.env.interfaces.items():
+        if interface.ip not in {None, "dhcp"} and parse_address(interface.ip) is None:
+            path = ("env", "interfaces", key, "ip")
+            yield error(host.at(*path), path, found=shown(interface.ip), expected="an IPv4 address, dhcp or null")
+
+
+def _no_address(host: Host, expected: str) -> Iterator[Problem]:
+    said = [interface.ip for interface in host.env.interfaces.values() if interface.ip not in {None, "dhcp"}]
+    if host.ours and not said:
+        path = ("env", "interfaces")
+        yield error(host.at(*path), path, found="no fixed address", expected=expected)
 
 
 def _template_storages(site: Inventory) -> Iterator[Problem]:
@@ -133,10 +142,26 @@ def _bridge_segments(site: Inventory) -> Iterator[Problem]:
         return
     for name, bridge in host.hypervisor.bridges.items():
         for place, segment in enumerate(bridge.segments):
-            if segment not in site.segments:
+            if segment not in site.segments and segment not in lost_segments(site):
                 path = ("mgmt_hypervisor", "bridges", name, "segments", place)
                 found, hint = f"the unknown segment {segment!r}", close_to(segment, site.segments)
-                yield error(host.at(*path), path, found=found, expected=one_of(site.segments), hint=hint)
+                yield error(host.at(*path), path, found=found, expected=one_of(site.sound_segments), hint=hint)
+
+
+def _segments(site: Inventory) -> Iterator[Problem]:
+    """What the VMs need of their segments, once for each segment."""
+    top = "deevnet_vlans"
+    for name, count in lost_segments(site).items():
+        hint = close_to(name, site.segments)
+        found = f"no segment {name!r}, in which {count} VMs are"
+        yield error(site.at(top), (top,), found=found, expected="each segment that a VM is in", hint=hint)
+    used = {one.segment for guest in site.guests for one in guest.env.__dict__.get("interfaces", {}).values()}
+    for name in sorted(used & site.segments.keys()):
+        vlan = site.variables[top].value[name]
+        for key in ("subnet", "gateway"):
+            if isinstance(vlan, dict) and vlan.get(key) is None:
+                path = (top, name, key)
+                yield error(site.at(*path), path, found="nothing", expected=f"the {key} of a segment that VMs are in")
 
 
 def _namespace_bytes(site: Inventory) -> Iterator[Problem]:

@@ -78,7 +78,7 @@ def _problem(model: type[BaseModel], found: ErrorDetails, at: At, root: KeyPath)
     value = found["input"]
     kind = found["type"]
     if kind == "missing":
-        return error(at(path), here, found="nothing", expected=_description(model, path) or "a value")
+        return error(at(path), here, found="nothing", expected=_description(model, path) or f"the key {path[-1]!r}")
     if kind == "extra_forbidden":
         known = _fields(model, path[:-1])
         return error(at(path), here, found="an unknown key", expected=one_of(known), hint=close_to(path[-1], known))

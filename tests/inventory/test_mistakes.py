@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors, inventory
+from harness.contract import resolve
 from tests.inventory.trees import copy_shipped
 
 SITES = ("dvnt", "dvntm", "lab")
@@ -366,6 +367,49 @@ NETWORK_MISTAKES = [
         "dhcp_range_start: 10.20.10.210",
         "dhcp_range_end: 10.20.10.200",
         "ends before it starts",
+    ),
+    mistake(
+        "a segment without a subnet",
+        VLANS,
+        "    subnet: 10.20.99.0/24\n",
+        "",
+        "management:",
+        "the subnet of a segment that VMs are in",
+    ),
+    mistake(
+        "a segment without a gateway",
+        VLANS,
+        "gateway: 10.20.99.1\n",
+        "gateway:\n",
+        "gateway:",
+        "the gateway of a segment that VMs are in",
+    ),
+    mistake(
+        "a slip in a segment's name",
+        VLANS,
+        "  management:",
+        "  managment:",
+        "deevnet_vlans:",
+        "no segment 'management', in which 10 VMs are",
+        "did you mean 'managment'",
+    ),
+    mistake(
+        "a hypervisor's address in no form",
+        HV,
+        "10.20.99.21",
+        "10.20.99.421",
+        "ip:",
+        "'10.20.99.421'",
+        "an IPv4 address",
+    ),
+    mistake(
+        "a router without an address",
+        "dvntm/host_vars/core-rt02.yml",
+        "ip: 10.20.99.1",
+        "ip: dhcp",
+        "interfaces:",
+        "no fixed address",
+        "the core router's address",
     ),
     mistake("no segments", VLANS, "deevnet_vlans:", "old_vlans:", "all:", "deevnet_vlans", at=HOSTS),
 ]
@@ -839,6 +883,21 @@ def test_all_mistakes_are_found_at_once(tmp_path: Path) -> None:
             assert word in text
     assert len(problems) == len(chosen) - 1, text
     assert problems == sorted(problems, key=lambda one: (str(one.file), one.line))
+
+
+@pytest.mark.parametrize("file", [HV, VM, HOSTS, SITE, DEFAULTS])
+def test_no_lost_line_ends_in_a_traceback(file: str, tmp_path: Path) -> None:
+    """Whatever line is missing, the folder is judged, and what is judged sound can be resolved."""
+    folder = copy_shipped(tmp_path, "dvntm")
+    edited = folder / file
+    lines = edited.read_text().splitlines(keepends=True)
+    sound = 0
+    for place in range(len(lines)):
+        edited.write_text("".join(lines[:place] + lines[place + 1 :]))
+        if not [problem for problem in inventory.check(folder, today=TODAY) if problem.severity == "error"]:
+            sound += 1
+            assert len(resolve(inventory.load(folder, "dvntm"), state_dir=tmp_path).guests) == 10
+    assert sound < len(lines)
 
 
 def test_load_refuses_with_the_count_and_the_first(tmp_path: Path) -> None:
