@@ -132,8 +132,8 @@ def test_declares_no_core_service(guest: Guest, expect: Expect) -> None:
 
 @pytest.mark.clause("network.bridge")
 def test_is_on_its_bridge(vm: ObservedGuest, guest: Guest, expect: Expect) -> None:
-    seen = {slot: (nic.bridge, nic.vlan_tag) for slot, nic in vm.nics.items()}
-    wanted = {guest.nic.slot: (guest.nic.bridge, guest.nic.vlan_tag)}
+    seen = {(nic.bridge, nic.vlan_tag) for nic in vm.nics.values()}
+    wanted = {(guest.nic.bridge, guest.nic.vlan_tag)}
     expect(f"bridge and tag of {guest.name}", seen, wanted, at=guest.nic, do=f"./invoke plan --guest {guest.name}")
 
 
