@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,20 @@ from harness.errors import HarnessError
 ON = "this machine"
 
 
-def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None, text: str | None = None) -> str:
+def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None) -> str:
     """The output of `argv`; with `cgroup` it and all its children run there, so a later `down` finds them."""
     inside = ("sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(cgroup)) if cgroup else ()
-    done = subprocess.run([*inside, *argv], input=text or "", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*inside, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment()
+    )
     if done.returncode != 0:
         raise HarnessError(tried=tried, on=ON, happened=f"{argv[0]} said: {last_lines(done.stderr)}", do=do)
     return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """This process's own, with the folders of system programs: `su` leaves them out of root's PATH."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
 
 
 def last_lines(text: str, count: int = 3) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -32,17 +33,23 @@ def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path) -> Path:
     upper = folder / "upper"
     write_tree(FILES / "router", upper, _values(spec, spec.router))
     _identify(upper, spec.router, credentials)
-    write_dnsmasq(spec, upper)
+    replace_dnsmasq(upper, old={}, new=spec.dnsmasq)
     enable(upper, "dnsmasq.service")
     enable(upper, "systemd-networkd.service", where="/lib/systemd/system")
     mask(upper, "networking.service", "systemd-resolved.service")
     return folder
 
 
-def write_dnsmasq(spec: LabSpec, tree: Path) -> None:
-    """The router's DHCP and DNS configuration, as handed to the lab."""
-    for name, text in spec.dnsmasq.items():
-        write_file(tree / (name.lstrip("/") if name.startswith("/") else f"etc/dnsmasq.d/{name}"), text)
+def replace_dnsmasq(tree: Path, *, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """The router's DHCP and DNS configuration: the new files, and none of the old ones that are not among them."""
+    for name in old.keys() - new.keys():
+        (tree / _dnsmasq_path(name)).unlink(missing_ok=True)
+    for name, text in new.items():
+        write_file(tree / _dnsmasq_path(name), text)
+
+
+def _dnsmasq_path(name: str) -> str:
+    return name.lstrip("/") if name.startswith("/") else f"etc/dnsmasq.d/{name}"
 
 
 def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path], packages: Path) -> Path:

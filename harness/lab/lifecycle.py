@@ -13,7 +13,7 @@ from harness.errors import HarnessError, TimedOut, Unsafe
 from harness.lab import cgroups, machines
 from harness.lab.commands import last_lines
 from harness.lab.credentials import Credentials, make_credentials
-from harness.lab.disks import write_dnsmasq, write_guest_image, write_hypervisor, write_router
+from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
 from harness.lab.lock import one_at_a_time
 from harness.lab.packages import ensure_hypervisor_layer, ensure_packages
@@ -22,7 +22,7 @@ from harness.lab.record import Record, made_from, read_record, record_of, write_
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
 from harness.lab.spec import LabMachine, LabSpec, LabStatus
-from harness.lab.status import is_whole, status
+from harness.lab.status import DNS_PORT, is_whole, status
 from harness.wait import wait_until
 
 Progress = Callable[[str], None]
@@ -30,6 +30,7 @@ Progress = Callable[[str], None]
 API_PORT = 8006
 SSH_PORT = 22
 BOOT_S = 60.0
+JOURNAL_LINES = 5  # a program's own last word, before what systemd says about it
 LISTEN_S = 10.0  # systemd said already that everything is started
 
 
@@ -114,6 +115,7 @@ def _start(spec: LabSpec, progress: Progress) -> None:
         machines.wait_started(MACHINES / machine.name)
     for machine in both:
         _wait_booted(machine)
+    _wait_listening(spec.router, DNS_PORT, "dnsmasq")
     _wait_listening(spec.router, SSH_PORT, "ssh")
     _wait_listening(spec.hypervisor, SSH_PORT, "ssh")
     _wait_listening(spec.hypervisor, API_PORT, "pveproxy")
@@ -141,8 +143,10 @@ def _wait_booted(machine: LabMachine) -> None:
 def _why(folder: Path, failed: str) -> str:
     """The last words of the first failed unit."""
     unit = failed.split(maxsplit=1)[0] if failed else "init.scope"
-    told = machines.try_inside(folder, "journalctl", "--no-pager", "--output=cat", "--lines=5", f"--unit={unit}").stdout
-    return last_lines(told)
+    told = machines.try_inside(
+        folder, "journalctl", "--no-pager", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"
+    ).stdout
+    return last_lines(told, JOURNAL_LINES)
 
 
 def _wait_listening(machine: LabMachine, port: int, unit: str) -> None:
@@ -165,12 +169,17 @@ def _wait_listening(machine: LabMachine, port: int, unit: str) -> None:
 
 
 def _change_router(spec: LabSpec, record: Record) -> None:
+    """Other files for the running dnsmasq; the old ones stay when it does not understand the new ones."""
     folder = MACHINES / spec.router.name
     tree = Path(f"/proc/{machines.running(folder)}/root")
-    for name in record.dnsmasq.keys() - spec.dnsmasq.keys():
-        (tree / (name.lstrip("/") if name.startswith("/") else f"etc/dnsmasq.d/{name}")).unlink(missing_ok=True)
-    write_dnsmasq(spec, tree)
+    replace_dnsmasq(tree, old=record.dnsmasq, new=spec.dnsmasq)
+    try:
+        machines.run_inside(folder, "dnsmasq", "--test", tried="read the new dnsmasq configuration")
+    except HarnessError:
+        replace_dnsmasq(tree, old=spec.dnsmasq, new=record.dnsmasq)
+        raise
     machines.run_inside(folder, "systemctl", "restart", "dnsmasq", tried="restart dnsmasq")
+    _wait_listening(spec.router, DNS_PORT, "dnsmasq")
     write_record(record_of(spec, record.fingerprint))
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from harness.errors import Unsafe
-from harness.lab.commands import run
+from harness.lab.commands import environment, run
 from harness.lab.paths import LINK
 from harness.lab.spec import LabSpec
 
@@ -31,4 +31,4 @@ def require_free_network(spec: LabSpec) -> None:
 def remove_link() -> None:
     """Take the link away now; the kernel would do it some time after the lab's last process."""
     if Path(f"/sys/class/net/{LINK}").exists():
-        subprocess.run(["ip", "link", "delete", LINK], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", LINK], check=False, capture_output=True, env=environment())

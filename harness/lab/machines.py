@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut
 from harness.lab import cgroups
-from harness.lab.commands import last_lines
+from harness.lab.commands import environment, last_lines
 from harness.lab.paths import FILES, LINK, MACHINES
 from harness.lab.spec import LabSpec
 from harness.wait import wait_until
@@ -92,7 +92,13 @@ def _launch(folder: Path, argv: Sequence[str]) -> None:
     joined = ["sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(group), *argv]
     with (folder / "console.log").open("ab") as console:
         subprocess.run(
-            ["setsid", "--fork", *joined], stdin=subprocess.DEVNULL, stdout=console, stderr=console, check=True, cwd="/"
+            ["setsid", "--fork", *joined],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            check=True,
+            cwd="/",
+            env=environment(),
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from harness.lab.paths import FILES, RECORD, SIMULATOR, STATE
+from harness.lab.paths import RECORD, STATE
 from harness.lab.requirements import require_root
 from harness.lab.spec import LabSpec
 from harness.lab.trees import digest_of, write_file
@@ -43,7 +44,7 @@ def record_of(spec: LabSpec, fingerprint: str) -> Record:
 def made_from(spec: LabSpec) -> str:
     """The same for two specs that one lab serves both: the router's files can change while it runs."""
     fixed = {key: repr(value) for key, value in vars(spec).items() if key != "dnsmasq"}
-    return digest_of([json.dumps(fixed, sort_keys=True)], FILES, SIMULATOR)
+    return digest_of([json.dumps(fixed, sort_keys=True)], Path(__file__).parent)
 
 
 def write_record(record: Record) -> None:

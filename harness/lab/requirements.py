@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import Missing
 from harness.lab import cgroups
+from harness.lab.commands import environment
 
 # Program -> Debian package
 PROGRAMS = {
@@ -91,9 +92,9 @@ def _missing_rights() -> Iterator[Lack]:
         yield Lack(f"kernel {platform.release()} is too old", "Use a kernel of at least 5.14 (Debian 12 has 6.1)")
     if "overlay" not in Path("/proc/filesystems").read_text() and not _succeeds("modprobe", "overlay"):
         yield Lack("this kernel has no overlayfs", "Use a kernel with overlayfs (Debian's has it)")
-    if shutil.which("unshare") and not _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"):
+    if _installed("unshare") and not _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"):
         yield Lack("namespaces cannot be made here", "Run outside an unprivileged container")
-    elif shutil.which("ip") and not _succeeds("unshare", "--net", "ip", "link", "add", "x", "type", "veth"):
+    elif _installed("ip") and not _succeeds("unshare", "--net", "ip", "link", "add", "x", "type", "veth"):
         yield Lack("virtual Ethernet links cannot be made here", "Use a kernel with veth (Debian's has it)")
     if cgroups.mount_point() is not None:
         yield from _missing_watches()
@@ -127,8 +128,12 @@ def _kernel() -> tuple[int, int]:
     return int(major), int("".join(c for c in minor if c.isdigit()))
 
 
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=environment()["PATH"]) is not None
+
+
 def _succeeds(*argv: str) -> bool:
     try:
-        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+        return subprocess.run(argv, capture_output=True, check=False, env=environment()).returncode == 0
     except FileNotFoundError:
         return False

@@ -13,8 +13,9 @@ from tests.lab.client import LOGS, METRICS, NODE, Api, shell, wait
 pytestmark = pytest.mark.lab
 
 
-def pid_in_hypervisor(vmid: int) -> str:
-    return shell("hv01", f"cat /var/lib/pve-guests/{vmid}/pid")
+def pid_in_hypervisor(vmid: int) -> str | None:
+    """The first process of the guest with its start time; None while there is none."""
+    return shell("hv01", f"find /var/lib/pve-guests/{vmid} -maxdepth 1 -name pid -exec cat {{}} +") or None
 
 
 def test_guest_gets_the_address_reserved_for_its_mac(metrics: Api) -> None:
@@ -85,7 +86,12 @@ def test_other_manager_version_is_installed_under_running_guests(metrics: Api) -
 def test_reboot_inside_the_guest_comes_back(metrics: Api) -> None:
     before = pid_in_hypervisor(METRICS.vmid)
     subprocess.run([*lab.ssh_command(METRICS.name), "sudo systemctl reboot"], check=False, timeout=30)
-    wait(lambda: pid_in_hypervisor(METRICS.vmid) != before or None, deadline_s=20, what="new first process")
+
+    def started_again() -> str | None:
+        now = pid_in_hypervisor(METRICS.vmid)
+        return now if now != before else None
+
+    wait(started_again, deadline_s=20, what="new first process")
     metrics.wait_reachable(METRICS)
     assert metrics.status(METRICS.vmid) == "running"
 

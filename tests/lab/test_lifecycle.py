@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import lab
+from harness.errors import HarnessError
 from harness.lab import LabSpec, LabStatus, cgroups, machines, paths
 from tests.lab.client import wait
 
@@ -38,12 +40,12 @@ def everything() -> Iterator[int]:
 
 
 @contextmanager
-def interrupted(script: Path, after_s: float) -> Iterator[None]:
+def interrupted(script: Path, after_s: float) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs for that long, then is killed."""
     program = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)})
     with suppress(subprocess.TimeoutExpired):
         program.wait(timeout=after_s)
-    yield
+    yield program
     program.kill()
     program.wait()
 
@@ -107,6 +109,25 @@ def test_up_after_a_killed_up(free_machine: None, spec: LabSpec, tmp_path: Path,
     assert not cgroups.lab_group().exists()
 
 
+def test_interrupted_up_leaves_nothing(free_machine: None, spec: LabSpec, tmp_path: Path) -> None:
+    lab.down(print)
+    script = tmp_path / "up.py"
+    script.write_text(f"from harness import lab\nlab.up(lab.LabSpec(dnsmasq={dict(spec.dnsmasq)!r}), progress=print)\n")
+    with interrupted(script, after_s=1.0) as program:
+        program.send_signal(signal.SIGINT)
+        program.wait(timeout=20)
+    assert not cgroups.lab_group().exists()
+    assert not paths.STATE.exists()
+
+
+def test_lab_that_cannot_start_leaves_nothing(free_machine: None) -> None:
+    lab.down(print)
+    with pytest.raises(HarnessError, match=r"failed: dnsmasq\.service .*bad option"):
+        lab.up(LabSpec(dnsmasq={"lab.conf": "no-such-option\n"}), progress=print)
+    assert not cgroups.lab_group().exists()
+    assert not paths.STATE.exists()
+
+
 def test_killed_build_is_not_taken_for_a_built_tree(free_machine: None, spec: LabSpec, tmp_path: Path) -> None:
     lab.down(print)
     script = tmp_path / "up.py"
@@ -125,7 +146,7 @@ def test_killed_build_is_not_taken_for_a_built_tree(free_machine: None, spec: La
 def test_dead_machine_is_noticed(running_lab: LabStatus, spec: LabSpec) -> None:
     (cgroups.lab_group() / "core-rt01" / "cgroup.kill").write_text("1")
     router = paths.MACHINES / "core-rt01/supervisor"
-    assert machines.alive(router, Path("/proc")) is None
+    wait(lambda: True if machines.alive(router, Path("/proc")) is None else None, deadline_s=5, what="dead router")
     assert not lab.status().up
     assert lab.up(spec, progress=print).up
 

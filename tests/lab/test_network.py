@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
@@ -11,15 +12,24 @@ import dns.reversename
 import pytest
 
 from harness import lab
+from harness.errors import HarnessError
 from harness.lab import LabSpec, LabStatus
-from tests.lab.client import LOGS, METRICS, Api, shell
+from tests.lab.client import LOGS, METRICS, Api, shell, wait
 
 pytestmark = pytest.mark.lab
 
 
+def answered(question: dns.message.Message) -> dns.message.Message | None:
+    """None when the question was lost: dnsmasq needs a moment to start again."""
+    try:
+        return dns.query.udp(question, "198.18.99.1", timeout=1)
+    except dns.exception.Timeout:
+        return None
+
+
 def ask(name: str, kind: str = "A") -> tuple[str, list[str]]:
     """The router's answer: its code and its records' values."""
-    answer = dns.query.udp(dns.message.make_query(name, kind), "198.18.99.1", timeout=3)
+    answer = wait(lambda: answered(dns.message.make_query(name, kind)), deadline_s=10, what="answer from the router")
     return dns.rcode.to_text(answer.rcode()), [record.to_text() for group in answer.answer for record in group]
 
 
@@ -38,6 +48,14 @@ def test_new_files_reach_the_router_and_nobody_else(metrics: Api, running_lab: L
     assert metrics.status(METRICS.vmid) == "running"
     lab.up(spec, progress=print)
     assert ask(f"{LOGS.name}.lab.deevnet.net") == ("NOERROR", [LOGS.address])
+
+
+def test_configuration_dnsmasq_refuses_changes_nothing(running_lab: LabStatus, spec: LabSpec) -> None:
+    with pytest.raises(HarnessError, match=r"new dnsmasq configuration on core-rt01: dnsmasq said: .*bad option"):
+        lab.up(replace(spec, dnsmasq={**spec.dnsmasq, "lab.conf": "no-such-option\n"}), progress=print)
+    shell("core-rt01", "systemctl restart dnsmasq")
+    assert ask(f"{LOGS.name}.lab.deevnet.net") == ("NOERROR", [LOGS.address])
+    assert lab.up(spec, progress=print) == running_lab
 
 
 def test_hypervisor_is_set_up_as_an_installer_leaves_it(running_lab: LabStatus) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -80,14 +81,17 @@ class NamespaceRuntime:
             self._clear(vmid)
 
     def shutdown(self, vmid: int, timeout_s: float) -> bool:
-        """Press the power button and wait."""
-        first = _alive(self._guest(vmid) / "pid")
-        if first is not None:
-            os.kill(first, POWER_OFF)
-        if not wait_until(lambda: self.is_running(vmid) is None, timeout_s=timeout_s):
-            return False
-        self.stop(vmid)
-        return True
+        """Press the power button and wait; again each second, because a system that just starts ignores it."""
+        guest = self._guest(vmid)
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            first = _alive(guest / "pid")
+            if first is not None:
+                os.kill(first, POWER_OFF)
+            if wait_until(lambda: self.is_running(vmid) is None, timeout_s=min(left, 1.0)):
+                self.stop(vmid)
+                return True
+        return False
 
     def reboot(self, vmid: int) -> None:
         """Press the reset button: the supervisor boots the guest again."""
@@ -141,8 +145,13 @@ class NamespaceRuntime:
         first = _alive(self._guest(vmid) / "pid")
         if first is None:
             raise AgentNotRunning(f"VM {vmid} is not running")
-        with self._agent_locks.setdefault(vmid, threading.Lock()):
+        lock = self._agent_locks.setdefault(vmid, threading.Lock())
+        if not lock.acquire(timeout=timeout_s):
+            raise AgentNotRunning(f"the agent of VM {vmid} is busy with another command")
+        try:
             return ask_agent(Path(f"/proc/{first}/root/{AGENT_SOCKET}"), command, arguments, timeout_s)
+        finally:
+            lock.release()
 
     def _guest(self, vmid: int) -> Path:
         return self._directory / str(vmid)
