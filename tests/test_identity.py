@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness import inventory
+from harness.errors import Invalid
 from harness.identity import (
     HostName,
     Namespace,
@@ -117,6 +119,32 @@ def test_a_proposal_looks_at_every_site() -> None:
     assert propose_mac(dvntm, dvnt, category="observability", group="metrics") == "02:de:20:01:01:02"
     assert propose_mac(dvnt, dvntm, category="access", group="jump") == "02:de:10:03:09:02"
     assert propose_mac(dvntm, category="access", group="metrics") == "02:de:20:03:01:01"
+
+
+def test_a_proposal_says_what_it_cannot_propose() -> None:
+    dvntm = inventory.load(SHIPPED, "dvntm")
+    for category, group, words in (
+        ("network", "metrics", "mgmt_mac_namespace.roles has no 'network'. Choose one of observability, automation"),
+        ("access", "vpn", "mgmt_mac_namespace.groups has no 'vpn'"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            propose_mac(dvntm, category=category, group=group)
+
+
+def test_a_mac_is_proposed_while_the_inventory_still_lacks_it(tmp_path: Path) -> None:
+    """The hint of the check must work where the check fails, and beside sites that are not ours."""
+    shutil.copytree(SHIPPED / "dvntm", tmp_path / "dvntm")
+    (tmp_path / "garage").mkdir()
+    (tmp_path / "garage/hosts.yml").write_text("all: {hosts: {door-em01: {}}}\n")
+    vm = tmp_path / "dvntm/host_vars/logs-vm01.yml"
+    vm.write_text(vm.read_text().replace('"02:de:20:01:02:01"', "UNKNOWN"))
+    with pytest.raises(Invalid, match=r"inventory\.mac"):
+        inventory.load(tmp_path, "dvntm")
+    found = inventory.survey(tmp_path, "dvntm")
+    assert propose_mac(*found, category="observability", group="logs") == "02:de:20:01:02:01"
+    (tmp_path / "dvntm/group_vars/all/mac_namespace.yml").unlink()
+    with pytest.raises(Invalid, match="mgmt_mac_namespace is missing or wrong"):
+        inventory.survey(tmp_path, "dvntm")
 
 
 def test_every_shipped_mac_is_what_its_namespace_says() -> None:

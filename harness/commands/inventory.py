@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from harness import identity
@@ -37,9 +36,7 @@ def show(folder: Path, site: str) -> int:
 @front
 def mac(folder: Path, site: str, category: str, group: str) -> int:
     """The next free MAC of the site's namespace, over all sites."""
-    names: Sequence[str] = [site, *(name for name in inventories.sites(folder) if name != site)]
-    loaded = [inventories.load(folder, name) for name in names]
-    print(identity.propose_mac(*loaded, category=category, group=group))
+    print(identity.propose_mac(*inventories.survey(folder, site), category=category, group=group))
     return 0
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
+from harness.inventory.building import build
 from harness.inventory.checking import examine, site_names
+from harness.inventory.fields import Unsound
 from harness.inventory.merge import read_site
 from harness.inventory.positions import Tagged
 from harness.inventory.problems import Problem
@@ -16,7 +18,7 @@ from harness.inventory.schema import json_schema
 from harness.inventory.show import show
 from harness.inventory.site import Host, Inventory
 
-__all__ = ["Host", "Inventory", "Problem", "check", "json_schema", "load", "show", "sites", "variables"]
+__all__ = ["Host", "Inventory", "Problem", "check", "json_schema", "load", "show", "sites", "survey", "variables"]
 
 
 def sites(folder: Path) -> list[str]:
@@ -45,6 +47,20 @@ def check(folder: Path, sites: Sequence[str] | None = None, *, today: date | Non
     _require(folder, sites or ())
     asked = site_names(folder) if sites is None else list(sites)
     return examine(folder, asked, explicit=sites is not None, today=today or _today())[1]
+
+
+def survey(folder: Path, site: str) -> list[Inventory]:
+    """Every site of the folder, the named one first, sound or not: for questions that come before all is right."""
+    _require(folder, [site])
+    names = [site, *(name for name in site_names(folder) if name != site)]
+    found = [build(read_site(folder / name))[0] for name in names]
+    try:
+        _ = found[0].mac_namespace
+    except Unsound as cause:
+        happened = "mgmt_mac_namespace is missing or wrong"
+        do = f"Mend what `./invoke inventory.check --inventory {folder} --site {site}` says of it"
+        raise errors.Invalid(tried="read the MAC namespace", on=str(folder / site), happened=happened, do=do) from cause
+    return found
 
 
 def variables(folder: Path, site: str) -> dict[str, dict[str, Any]]:
