@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.engine.job import Job
-from harness.errors import HarnessError, TaskFailed, TimedOut, Unsafe
+from harness.errors import HarnessError, Refused, TaskFailed, TimedOut, Unsafe
 from harness.observed import BegunClone, ObservedGuest
 from harness.plan import CloneChoice
 from harness.plan.diff import TEMPORARY
@@ -136,19 +136,20 @@ def _is_there(job: Job) -> bool:
     """Whether the VMID holds a whole clone of ours; a dead half of one is an error with the way out."""
     try:
         vm = job.read()
-    except HarnessError:
-        # A pool's token is refused for whatever is not in the pool: nothing, a clone in flight, or a stranger.
+    except Refused:
+        # A pool's token is refused for whatever is not in the pool: nothing at all, a clone in flight, or a stranger.
         if not read.vmid_is_taken(job.writer, job.guest.vmid):
             return False
-        vm = None
         if job.shared.journal.begun().get(job.guest.vmid) is None:
             raise
-    else:
-        if vm is None:
-            return False
-    if vm is None or vm.lock == "clone" or TEMPORARY in vm.description:
         return _settled(job)
-    return True
+    if vm is None:
+        return False
+    return _is_whole(vm) or _settled(job)
+
+
+def _is_whole(vm: ObservedGuest) -> bool:
+    return vm.lock != "clone" and TEMPORARY not in vm.description
 
 
 def _settled(job: Job) -> bool:
@@ -164,10 +165,11 @@ def _settled(job: Job) -> bool:
             return False, "gone"
         try:
             vm = job.read()
-        except HarnessError as error:
+        except Refused as error:
             return None, error.happened
-        whole = vm is not None and vm.lock is None and TEMPORARY not in vm.description
-        return (True, "whole") if whole else (None, f"locked ({vm.lock})" if vm else "gone")
+        if vm is None:
+            return False, "gone"
+        return (True, "whole") if _is_whole(vm) else (None, f"locked ({vm.lock})")
 
     waited = wait_until(look, deadline_s=SETTLE_S, first_pause_s=0.3)
     if waited.value is None:
