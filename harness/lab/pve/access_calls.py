@@ -30,15 +30,13 @@ def _login(call: Call) -> object:
     if "realm" in params and "@" not in userid:
         userid = f"{userid}@{params['realm']}"
     call.sim.identity.login(userid, params["password"])
+    answer: dict[str, Any] = {"username": userid, "cap": _capabilities(call.sim.rights, userid)}
     if "path" in params:
-        try:
-            call.sim.rights.check(userid, params["path"], *split_list(params["privs"]))
-        except Exception as error:
-            raise UnauthorizedError("authentication failure", with_body=True) from error
+        if not call.sim.rights.has(userid, params["path"], *split_list(params["privs"])):
+            raise UnauthorizedError("authentication failure", with_body=True)
+        return answer  # only asked whether the user may
     identity = call.sim.identity
-    answer = {"username": userid, "ticket": identity.ticket(userid)}
-    capabilities = _capabilities(call.sim.rights, userid)
-    return answer | {"CSRFPreventionToken": identity.csrf_token(userid), "cap": capabilities}
+    return answer | {"ticket": identity.ticket(userid), "CSRFPreventionToken": identity.csrf_token(userid)}
 
 
 def _capabilities(rights: Rights, userid: str) -> dict[str, dict[str, int]]:
@@ -102,6 +100,7 @@ def _users(call: Call) -> object:
 
 def _user(call: Call) -> object:
     userid = call.params["userid"]
+    check_user_exists(call.sim.state, userid)
     record = call.sim.state["users"][userid]
     tokens = {name: token_info(token) for name, token in record.get("tokens", {}).items()}
     return _listed_user(call, userid) | {"groups": list(record.get("groups", [])), "tokens": tokens}
@@ -135,6 +134,7 @@ def _apply_user(call: Call, record: dict[str, Any]) -> None:
 
 
 def _update_user(call: Call) -> None:
+    check_user_exists(call.sim.state, call.params["userid"])
     with call.sim.state.changing() as data:
         _apply_user(call, data["users"][call.params["userid"]])
 
@@ -151,6 +151,7 @@ def _delete_user(call: Call) -> None:
 
 
 def _change_password(call: Call) -> None:
+    check_user_exists(call.sim.state, call.params["userid"])
     with call.sim.state.changing():
         call.sim.identity.set_password(call.params["userid"], call.params["password"])
 

@@ -106,6 +106,16 @@ def _remove_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
         del data["volumes"][request["volid"]]
 
 
+def _broadcast(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """One round of pvestatd now, blind for the VMs of `except`; `regular` false stops the rounds of its own."""
+    sim.broadcasts.is_regular = bool(request.get("regular", True))
+    sim.broadcasts.refresh(sim, blind_for={int(vmid) for vmid in request.get("except", [])})
+
+
+def _kill_task(sim: Simulator, request: Mapping[str, Any]) -> None:
+    sim.tasks.kill(request["upid"])
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "counters": _counters,
     "reset-counters": _reset_counters,
@@ -115,6 +125,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "edit-config": _edit_config,
     "fill-storage": _fill_storage,
     "hold-lock": _hold_lock,
+    "broadcast": _broadcast,
+    "kill-task": _kill_task,
     "remove-volume": _remove_volume,
     "seed": _seed,
 }

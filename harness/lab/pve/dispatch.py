@@ -79,7 +79,7 @@ class Dispatcher:
         if fault is None:
             return self._call(request, path)
         if fault.kind == "status":
-            raise ApiError(fault.status, fault.reason)
+            raise ApiError(fault.status, fault.reason or "broken on request")
         if fault.kind == "drop-before":
             raise DroppedError
         if fault.kind == "stall":
@@ -119,7 +119,8 @@ class Dispatcher:
                 path = route.template
                 raise forbidden(f"URI '{path}' not available with API token, need proper ticket.\n")
             route.need(sim.rights, user, sent)
-        self._check_node(sent)
+        if "{node}" in route.template:
+            self._check_node(str(sent["node"]))
         values, errors = verify(route.params, {key: value for key, value in sent.items() if value is not None})
         if errors:
             raise bad_parameters(errors)
@@ -131,9 +132,11 @@ class Dispatcher:
         with sim.state.lock:
             return route.run(call)
 
-    def _check_node(self, sent: Mapping[str, Any]) -> None:
-        name = sent.get("node")
-        if isinstance(name, str) and name not in {self._sim.node, "localhost"} and "target" not in sent:
+    def _check_node(self, name: str) -> None:
+        """Another node would be reached by its address; this one stands alone."""
+        if name.lower() == self._sim.node.lower() != name:
+            raise ApiError(596, "error:0A000086:SSL routines::certificate verify failed")
+        if name not in {self._sim.node, "localhost"}:
             lookup = f"failed to get address info for: {name}: Name or service not known"
             raise died(f"hostname lookup '{name}' failed - {lookup}")
 
@@ -142,7 +145,7 @@ def _after(fault: Fault, answer: object) -> object:
     if fault.kind == "drop-after":
         raise DroppedError
     if fault.kind == "596":
-        return Response(596, "Broken pipe")
+        return Response(596, fault.reason or "Broken pipe")
     return answer
 
 

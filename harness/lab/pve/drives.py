@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import vm_options
-from .failures import died
+from .failures import bad_parameters, died
 from .storage import GIB, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def check_access(call: Call, changes: Mapping[str, str], config: Mapping[str, st
         name = new[1] if new else file.partition(":")[0]
         if file in {"none", "cdrom"}:
             continue
+        if "import-from" in values:
+            _check_import(call, slot, values["import-from"], is_special=new is not None and float(new[2]) == 0)
         if file.startswith("/"):
             raise died("Only root can pass arbitrary filesystem paths.")
         if name is None:
@@ -80,6 +82,17 @@ def check_access(call: Call, changes: Mapping[str, str], config: Mapping[str, st
             storages.parse(file)
             check_volume_access(call, file, int(call.params["vmid"]))
             storages.volume(file)
+
+
+def _check_import(call: Call, slot: str, source: str, *, is_special: bool) -> None:
+    if not is_special:
+        syntax = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"
+        raise bad_parameters({slot: syntax})
+    if source.startswith("/"):
+        if not call.is_root:
+            raise died("Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 569.")
+    elif call.sim.storages.has(source):
+        check_volume_access(call, source, None)
 
 
 def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:

@@ -22,7 +22,7 @@ class Fault:
     task: str = ""
     times: int = 1
     status: int = 500
-    reason: str = "broken on request"
+    reason: str = ""
     text: str = "broken on request"
     seconds: float = 0.0
 

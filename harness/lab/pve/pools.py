@@ -127,8 +127,8 @@ def _delete(call: Call) -> None:
         if pool is None:
             raise died(f"pool '{name}' does not exist")
         held = [f"pool '{other}'" for other in data["pools"] if other.startswith(f"{name}/")]
-        held += [f"VM {number}" for number in sorted(pool["vms"])]
-        held += [f"storage '{storage}'" for storage in pool["storage"]]
+        held += [f"VM {number}" for number in sorted(pool["vms"]) if call.sim.configs.exists(number)]
+        held += [f"storage '{storage}'" for storage in pool["storage"] if storage in data["storages"]]
         if held:
             raise died(f"pool '{name}' is not empty (contains {held[0]})")
         del data["pools"][name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from .failures import ApiError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .simulator import Simulator
 
 EVERY_S = 10.0
+_LIVE = ("lock", "tags")
 _NOT_SHOWN = ("serial", "cpus", "pid", "template")
 
 
@@ -21,6 +23,7 @@ class Broadcasts:
     """The last round's figures; a VM that is younger has none, not even its name."""
 
     def __init__(self) -> None:
+        self.is_regular = True  # False: only when a test asks for a round
         self._vms: dict[int, dict[str, Any]] = {}
         self._storages: dict[str, dict[str, Any]] = {}
         self._node: dict[str, Any] = {}
@@ -32,13 +35,14 @@ class Broadcasts:
         def rounds() -> None:
             while True:
                 pause(EVERY_S * sim.pace)
-                self.refresh(sim)
+                if self.is_regular:
+                    self.refresh(sim)
 
         threading.Thread(target=rounds, name="pvestatd", daemon=True).start()
 
-    def refresh(self, sim: Simulator) -> None:
+    def refresh(self, sim: Simulator, blind_for: Set[int] = frozenset()) -> None:
         vms = {}
-        for vmid in sim.configs.vmids():
+        for vmid in set(sim.configs.vmids()) - blind_for:
             try:
                 with sim.state.lock:
                     vms[vmid] = _vm_figures(sim, vmid)
@@ -50,7 +54,8 @@ class Broadcasts:
 
     def vm(self, sim: Simulator, vmid: int) -> dict[str, Any]:
         item: dict[str, Any] = {"id": f"qemu/{vmid}", "type": "qemu", "node": sim.node, "vmid": vmid}
-        return item | self._vms.get(vmid, {"status": "unknown"})
+        figures = self._vms.get(vmid, {"status": "unknown"})
+        return item | {key: value for key, value in figures.items() if key not in _LIVE}
 
     def storage(self, sim: Simulator, name: str) -> dict[str, Any]:
         record = sim.storages.config(name)
@@ -66,7 +71,7 @@ class Broadcasts:
 
     def members(self, sim: Simulator, pool: dict[str, Any], kind: str | None) -> list[dict[str, Any]]:
         """A pool's VMs and storages; VMs that do not exist are left out."""
-        vms = [_without_tags(self.vm(sim, vmid)) for vmid in sorted(pool["vms"]) if sim.configs.exists(vmid)]
+        vms = [self.vm(sim, vmid) for vmid in sorted(pool["vms"]) if sim.configs.exists(vmid)]
         known = [name for name in pool["storage"] if name in sim.storages.names()]
         storages = [self.storage(sim, name) for name in known]
         return (vms if kind in {None, "qemu"} else []) + (storages if kind in {None, "storage"} else [])
@@ -79,10 +84,6 @@ class Broadcasts:
         for key in ("maxmem", "maxcpu", "mem", "cpu") if running else ():
             item[key] = sum(vm[key] for vm in running)
         return item | ({"uptime": max(vm["uptime"] for vm in running)} if running else {})
-
-
-def _without_tags(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in item.items() if key not in {"tags", "lock"}}
 
 
 def _vm_figures(sim: Simulator, vmid: int) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def resources(call: Call) -> object:
         items += [shown.pool(sim, name) for name in pools]
     if kind in {None, "vm"}:
         vmids = [vmid for vmid in sim.configs.vmids() if call.may(f"/vms/{vmid}", "VM.Audit")]
-        items += [shown.vm(sim, vmid) | _membership(sim, vmid) for vmid in vmids]
+        items += [shown.vm(sim, vmid) | _membership(sim, vmid) | _live(sim, vmid) for vmid in vmids]
     if kind in {None, "node"}:
         item = shown.node(sim, audited=call.may(f"/nodes/{sim.node}", "Sys.Audit"))
         items.append(item | {"cgroup-mode": 2})
@@ -125,6 +126,12 @@ def resources(call: Call) -> object:
 
 
 _STORAGE = ("Datastore.Audit", "Datastore.AllocateSpace")
+
+
+def _live(sim: Simulator, vmid: int) -> dict[str, str]:
+    """Two keys of the configuration are known everywhere at once."""
+    config = sim.configs.record(vmid)["config"]
+    return {key: config[key] for key in _LIVE if key in config}
 
 
 def _membership(sim: Simulator, vmid: int) -> dict[str, str]:

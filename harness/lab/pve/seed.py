@@ -101,4 +101,4 @@ def start(sim: Simulator, vmid: int) -> None:
     """Power a VM on without a task, as if it had been running all the time."""
     pid = sim.runtime.start(vmid, nics(sim.configs.record(vmid)["config"]))
     with sim.state.changing() as data:
-        data["started"][str(vmid)] = [pid, int(time.time())]
+        data["started"][str(vmid)] = [pid, time.time()]

@@ -13,6 +13,8 @@ from .failures import bad_parameters, died
 from .state import State
 
 GIB = 1024**3
+_LARGEST_FILE = 16 * 1024 * GIB  # ext4
+_LARGEST_SIZE = 2**63
 FILE_TYPES = frozenset(("dir", "nfs", "cifs", "glusterfs", "cephfs", "btrfs"))
 SHARED_TYPES = frozenset(("nfs", "cifs", "glusterfs", "cephfs", "pbs", "iscsi", "iscsidirect", "rbd", "zfs", "esxi"))
 # Keys of the record that are no configuration of PVE's.
@@ -126,7 +128,13 @@ class Storages:
         """A new empty disk; its volume ID."""
         form = self._format(name, form, "raw")
         volid = self._next_name(name, vmid, form)
+        if size >= _LARGEST_SIZE:
+            limit = "Invalid image size specified. Must be between 0 and 9223372036854775807."
+            raise died(f"unable to create image: qemu-img: {limit}")
         self._announce(volid, form, size, log)
+        if form == "raw" and self.is_file_based(name) and size > _LARGEST_FILE:
+            refusal = "The image size is too large for file format 'raw'"
+            raise died(f"unable to create image: qemu-img: {self.path(volid)}: {refusal}")
         self._put(volid, vmid, size, 0, form)
         return volid
 
@@ -167,10 +175,11 @@ class Storages:
         form = origin["format"] if form is None else form
         form = form if self.is_file_based(name) else "raw"
         volid = self._next_name(name, vmid, form)
-        self._announce(volid, form, origin["size"], log)
+        size = int(origin.get("virtual", origin["size"]))  # an image to import is smaller than the disk in it
+        self._announce(volid, form, size, log)
         self._check_room(volid, origin["used"])
-        self._put(volid, vmid, origin["size"], origin["used"], form)
-        return volid, int(origin["size"])
+        self._put(volid, vmid, size, origin["used"], form)
+        return volid, size
 
     def _check_room(self, volid: str, wanted: int) -> None:
         name = volid.partition(":")[0]

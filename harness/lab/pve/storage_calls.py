@@ -121,8 +121,8 @@ def _content(call: Call) -> object:
     for volid, record in sorted(call.sim.storages.on(name).items()):
         if params.get("content", record["content"]) != record["content"]:
             continue
-        # Only images and backups are filtered by VMID; the others belong to nobody.
-        if record["content"] in {"images", "backup"} and params.get("vmid", record["vmid"]) != record["vmid"]:
+        # Images to import are listed for every VMID.
+        if record["content"] != "import" and params.get("vmid", record["vmid"]) != record["vmid"]:
             continue
         if _may_see(call, volid):
             items.append(_volume(call, volid, record))

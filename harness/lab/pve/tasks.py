@@ -27,6 +27,10 @@ class Interrupted(ApiError):  # noqa: N818 - what happened to the worker
         super().__init__(500, "received interrupt")
 
 
+class Killed(BaseException):
+    """The worker's process is gone at once: no clean-up, no last line."""
+
+
 class Worker:
     """What the work of one task may do: write its log, spend time, notice that it is to stop."""
 
@@ -34,6 +38,7 @@ class Worker:
         self.record = record
         self.pace = pace
         self.stop_asked = threading.Event()
+        self.is_killed = False
 
     @property
     def upid(self) -> str:
@@ -49,7 +54,7 @@ class Worker:
     def spend(self, seconds: float) -> None:
         """Wait as PVE would; raises Interrupted when the task is stopped meanwhile."""
         if self.stop_asked.wait(seconds * self.pace):
-            raise Interrupted
+            raise Killed if self.is_killed else Interrupted
 
 
 class Tasks:
@@ -94,7 +99,7 @@ class Tasks:
             warnings = worker.record.get("warnings", 0)
             status = f"WARNINGS: {warnings}" if warnings else "OK"
             last = f"TASK {status}"
-        except Interrupted:
+        except (Interrupted, Killed):
             status, last = "unexpected status", ""
         except ApiError as error:
             status = error.task_text()
@@ -132,6 +137,13 @@ class Tasks:
         if (running := self._running.get(upid)) is not None:
             running[0].stop_asked.set()
             running[1].join(5 * self._pace)
+
+    def kill(self, upid: str) -> None:
+        """As by SIGKILL: whatever the worker had half done stays half done."""
+        worker, thread = self._running[upid]
+        worker.is_killed = True
+        worker.stop_asked.set()
+        thread.join(5)
 
     def find(self, upid: str) -> dict[str, Any]:
         """The record of a UPID; PVE's two refusals for a wrong and for an unknown one."""

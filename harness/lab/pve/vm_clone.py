@@ -128,7 +128,6 @@ def _make(sim: Simulator, wanted: Wanted, worker: Worker) -> None:
     with sim.state.changing():
         sim.configs.write(wanted.target, dict(HALF_MADE))
     try:
-        worker.spend(worker.record.pop("stall_s", 0.0))
         source = dict(sim.configs.record(wanted.source)["config"])
         config = _new_config(sim, wanted, source)
         for slot in _cloned_slots(source):
@@ -198,7 +197,8 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
         if drives.is_cdrom(value):
             worker.log(f"create full clone of drive {slot} ({volid})")
             target = wanted.storage or volid.partition(":")[0]
-            values["file"] = storages.cloud_init(target, wanted.target, wanted.form, worker.log)
+            form = wanted.form if storages.is_file_based(target) else None
+            values["file"] = storages.cloud_init(target, wanted.target, form, worker.log)
             size = 0
         elif wanted.full or not _is_base(volid):
             worker.log(f"create full clone of drive {slot} ({volid})")
@@ -207,6 +207,7 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
             worker.log(f"create linked clone of drive {slot} ({volid})")
             values["file"], size = storages.linked(volid, wanted.target, worker.log), 0
         made.append(values["file"])
+    worker.spend(worker.record.pop("stall_s", 0.0))
     _copy(worker, size, wanted.kib_per_s)
     return drives.render(values | {"size": format_size(storages.volume(values["file"])["size"])})
 

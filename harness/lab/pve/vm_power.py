@@ -58,7 +58,7 @@ def _boot(sim: Simulator, vmid: int, config: Mapping[str, str], worker: Worker) 
             worker.log(_netdev_failure(vmid, config, bridge[1]))
         raise died("start failed: QEMU exited with code 1") from error
     with sim.state.changing() as data:
-        data["started"][str(vmid)] = [pid, int(time.time())]
+        data["started"][str(vmid)] = [pid, time.time()]
 
 
 def _check_bootable(sim: Simulator, config: Mapping[str, str], worker: Worker) -> None:
@@ -170,20 +170,25 @@ def _asked_to_power_off(
 def _agent_answers(sim: Simulator, vmid: int, worker: Worker) -> bool:
     """Ping in short tries, so that stopping the task is noticed."""
     deadline = time.monotonic() + _PING_S * sim.pace
-    while vmid not in sim.paused or time.monotonic() < deadline:
+    while not _pinged(sim, vmid, 0.5):
+        if time.monotonic() >= deadline:
+            return False
         try:
-            sim.runtime.agent(vmid, "guest-ping", {}, min(0.5, _PING_S) * sim.pace)
-        except AgentNotRunning:
-            if time.monotonic() >= deadline:
-                return False
-            try:
-                worker.spend(0.1)
-            except Interrupted:
-                worker.log("QEMU Guest Agent is not running - received interrupt")
-                raise
-        else:
-            return True
-    return False
+            worker.spend(0.1)
+        except Interrupted:
+            worker.log("QEMU Guest Agent is not running - received interrupt")
+            raise
+    return True
+
+
+def _pinged(sim: Simulator, vmid: int, timeout_s: float) -> bool:
+    if vmid in sim.paused:
+        return False
+    try:
+        sim.runtime.agent(vmid, "guest-ping", {}, timeout_s * sim.pace)
+    except AgentNotRunning:
+        return False
+    return True
 
 
 def _reboot(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from .formats import config_id
 from .nodes import VM
 from .rights import perm
 from .schema import boolean, needed, one_of, text
-from .vm_config import as_json, digest, pending_list, shown
+from .vm_config import HIDDEN, as_json, digest, pending_list
 
 
 def _config(call: Call) -> object:
@@ -25,7 +25,8 @@ def _pending(call: Call) -> object:
 
 def _cloud_init(call: Call) -> object:
     config = call.sim.configs.record(call.vmid)["config"]
-    return [{"key": key, "value": shown(key, config[key])} for key in vm_options.CLOUD_INIT if key in config]
+    keys = [key for key in vm_options.CLOUD_INIT if key in config]
+    return [{"key": key, "value": HIDDEN if key == "cipassword" else config[key]} for key in keys]
 
 
 def _snapshots(call: Call) -> object:

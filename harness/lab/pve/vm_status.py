@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 QEMU_VERSION = "9.2.0"
 MACHINE = "pc-i440fx-9.2+pve1"
+DRIVER_UP_S = 8.0  # a guest's balloon driver speaks once its system is up
 _MIB = 1024**2
 # The counters QEMU keeps per drive; namespaces have no drive to count on.
 _BLOCK_COUNTERS = (
@@ -70,13 +71,13 @@ def summary(sim: Simulator, vmid: int) -> dict[str, Any]:
     if config.get("template") == "1":
         item["template"] = 1
     if pid:
-        item |= {"pid": pid, "uptime": uptime(sim, vmid), "mem": resident_bytes(pid)} | _traffic(vmid, config)
+        item |= {"pid": pid, "uptime": int(uptime(sim, vmid)), "mem": resident_bytes(pid)} | _traffic(vmid, config)
     return item
 
 
-def uptime(sim: Simulator, vmid: int) -> int:
+def uptime(sim: Simulator, vmid: int) -> float:
     started = sim.state["started"].get(str(vmid))
-    return max(0, int(time.time() - started[1])) if started else 0
+    return max(0.0, time.time() - started[1]) if started else 0.0
 
 
 def resident_bytes(pid: int) -> int:
@@ -111,18 +112,33 @@ def nic_counters(vmid: int, config: Mapping[str, str]) -> dict[str, dict[str, in
 def running_details(sim: Simulator, vmid: int, config: Mapping[str, str]) -> dict[str, Any]:
     """What a running VM's status has beside its summary."""
     memory = memory_bytes(config)
+    pid = sim.runtime.is_running(vmid)
+    guest_view = guest_memory(pid, memory) if pid and uptime(sim, vmid) >= DRIVER_UP_S * sim.pace else {}
     counters = dict.fromkeys(_BLOCK_COUNTERS, 0) | {"account_failed": True, "account_invalid": True, "timed_stats": []}
+    if guest_view:
+        counters["idle_time_ns"] = 0  # a drive is idle only after it was busy
     support: dict[str, Any] = dict.fromkeys(_BACKUP_SUPPORT, True)
     return {
         "balloon": memory,
-        "ballooninfo": {"actual": memory, "max_mem": memory},
+        "ballooninfo": {"actual": memory, "max_mem": memory} | guest_view,
         "blockstat": {slot: counters for slot in config if slot in DISK_SLOTS},
         "nics": nic_counters(vmid, config),
         "proxmox-support": support | {"pbs-library-version": "1.5.1"},
         "running-machine": config.get("machine", MACHINE),
         "running-qemu": QEMU_VERSION,
         "qmpstatus": "paused" if vmid in sim.paused else "running",
-    }
+    } | ({"freemem": guest_view["free_mem"]} if guest_view else {})
+
+
+def guest_memory(pid: int, total: int) -> dict[str, int]:
+    """What the balloon driver of a running system reports; a guest without a process has no system."""
+    used = resident_bytes(pid)
+    if not used:
+        return {}
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    figures = {"total_mem": total, "free_mem": max(0, total - used), "last_update": int(time.time())}
+    faults = {"minor_page_faults": int(fields[7]), "major_page_faults": int(fields[9])}
+    return figures | faults | {"mem_swapped_in": 0, "mem_swapped_out": 0}
 
 
 def visible_vmids(call: Call, privilege: str = "VM.Audit") -> list[int]:

@@ -69,11 +69,11 @@ def _as_text(key: str, value: Any) -> str:
 def _checked(call: Call) -> Change:
     """Everything PVE refuses before it takes the lock."""
     change = read_change(call)
+    check_hookscript(call.sim, change.values)
     check_keys(call, change.values, change.delete)
     config = call.sim.configs.record(call.vmid)["config"]
     drives.check_access(call, change.values, config)
     check_bridges(call, [value for key, value in change.values.items() if _is_net(key)], call.vmid)
-    check_hookscript(call.sim, change.values)
     if "sshkeys" in change.values:
         keys = urllib.parse.unquote(change.values["sshkeys"]).strip().splitlines()
         if not all(_KEY_LIKE.fullmatch(key.strip()) for key in keys if key.strip()):
@@ -170,7 +170,8 @@ def _missing_snippet(sim: Simulator, key: str, value: str, values: Mapping[str, 
 def _stored(sim: Simulator, vmid: int, key: str, value: str, *, config: Mapping[str, str], log: Log) -> str:
     """The value in the form PVE keeps it."""
     if drives.is_drive(key):
-        return drives.materialise(sim.storages, vmid, key, value, current=config.get(key), log=log)
+        made = drives.materialise(sim.storages, vmid, key, value, current=config.get(key), log=log)
+        return _as_base(sim, key, made) if config.get("template") == "1" else made
     if _is_net(key):
         return stored_net(sim, key, value)
     if key == "tags":
@@ -179,6 +180,14 @@ def _stored(sim: Simulator, vmid: int, key: str, value: str, *, config: Mapping[
         check_boot_order(value, config)
     rewrite = _REWRITTEN.get(key)
     return value if rewrite is None else rewrite(value)
+
+
+def _as_base(sim: Simulator, slot: str, drive: str) -> str:
+    """A template's new disk becomes a base image at once."""
+    volid = drives.volume_of(slot, drive)
+    if volid is None or drives.is_cdrom(drive) or "base-" in volid.rpartition("/")[2]:
+        return drive
+    return drive.replace(volid, sim.storages.to_base(volid), 1)
 
 
 def _hashed(password: str) -> str:
@@ -231,6 +240,8 @@ def _set_key(config: dict[str, str], key: str, value: str) -> None:
         config.pop(key, None)
         return
     config[key] = value
+    if key == "boot" and value.startswith("order="):
+        config.pop("bootdisk", None)
     if old is not None and not drives.is_cdrom(config[key]) and drives.volume_of(key, value) != old:
         config[drives.free_unused_slot(config)] = old
 

@@ -1,5 +1,6 @@
 """Guests that follow a script instead of running a system: some come up after a while, some are deaf to everything."""
 
+# ruff: noqa: ARG002 - one shape for all commands of the agent
 from __future__ import annotations
 
 import base64
@@ -16,7 +17,7 @@ from typing import Any
 from harness.lab.pve.__main__ import main
 from harness.lab.pve.runtime import AgentError, AgentNotRunning, GuestNic, RuntimeFailed
 
-BOOT_S = 12.0
+BOOT_S = 15.0
 TEXTS = {"/etc/hostname": b"tiny\n"}
 
 
