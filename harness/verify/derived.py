@@ -10,6 +10,7 @@ from harness.contract import Contract, Guest
 from harness.observed import ObservedGuest
 from harness.plan import parse_provenance
 from harness.pve.wire import parse_nic
+from harness.verify.expect import place
 
 
 def find_strangers(
@@ -39,7 +40,7 @@ def find_ended_exceptions(contract: Contract, vms: Iterable[ObservedGuest], toda
     present = {vm.vmid for vm in vms}
     for one in contract.exceptions:
         if one.until < today and one.vmid in present:
-            yield f"VM {one.vmid} until {one.until} ({one.reason}; {one.declared})"
+            yield f"VM {one.vmid} until {one.until} ({one.reason}; {place(one.declared)})"
 
 
 def waiting_macs(pending: Mapping[str, Mapping[str, Any]], guest: Guest) -> dict[str, str]:

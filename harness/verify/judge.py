@@ -8,6 +8,7 @@ from datetime import date
 from harness.contract import Waiver
 from harness.report.model import Check, ClauseResult, Overall, ShownWaiver, Verdict
 from harness.verify.clauses import Clause
+from harness.verify.expect import place
 
 NOT_YET = "No spec asserts this promise yet."
 NOTHING_LOOKED_AT = "Its specs found nothing to look at, which proves nothing."
@@ -49,7 +50,7 @@ def _waive(waiver: Waiver, verdict: Verdict, message: str, today: date) -> tuple
     if waiver.until >= today:
         shown = "not yet asserted" if verdict == "unasserted" else verdict
         return "waived", f"{waiver.reason} (until {waiver.until}; its checks say: {shown})"
-    ended = f"The waiver ended on {waiver.until} ({waiver.declared}): {waiver.reason.rstrip('.')}."
+    ended = f"The waiver ended on {waiver.until} ({place(waiver.declared)}): {waiver.reason.rstrip('.')}."
     # An expired waiver is itself the fault; what its checks could not see still counts in the overall verdict.
     return "fail", f"{ended} Keep the promise, or renew the waiver. {message}".rstrip()
 
@@ -68,5 +69,5 @@ def judge_run(clauses: Sequence[ClauseResult], problems: Sequence[str]) -> Overa
 def show_waivers(waivers: Iterable[Waiver], today: date) -> tuple[ShownWaiver, ...]:
     """Every waiver of the site, for the report."""
     return tuple(
-        ShownWaiver(w.clause, w.reason, w.owner, w.until, str(w.declared), expired=w.until < today) for w in waivers
+        ShownWaiver(w.clause, w.reason, w.owner, w.until, place(w.declared), expired=w.until < today) for w in waivers
     )

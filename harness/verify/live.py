@@ -42,11 +42,12 @@ class Live:
         self._progress.start()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        contract = session.config.stash[RECORD].contract
+        record = session.config.stash[RECORD]
+        guests = {spec.guest for spec in record.specs.values()} - {None}
         self._progress.update(self._task, total=len(session.items), description="looking at all hosts at once")
         if not self._console.is_terminal:
-            where = f"{contract.hypervisor.name} and {len(contract.guests)} guests"
-            self._console.print(f"Site {contract.site}: {len(session.items)} checks on {where}", highlight=False)
+            what = f"{len(session.items)} checks, {len(guests)} guests"
+            self._console.print(f"Site {record.contract.site}: {what}", highlight=False)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._progress.update(self._task, description=nodeid.rpartition("::")[2])
