@@ -157,7 +157,7 @@ class _SiteReader:
             here = (*path, key)
             if section == "vars":
                 if key == "ansible_group_priority":
-                    group.priority = int(value)
+                    self._set_priority(document, group, value, here)
                 else:
                     group.variables[str(key)] = Variable(value, document, here)
             elif section == "children":
@@ -165,6 +165,12 @@ class _SiteReader:
                 self._read_group(document, str(key), value, here)
             else:
                 self._read_host(document, group, str(key), value, here)
+
+    def _set_priority(self, document: Document, group: _Group, value: Any, path: KeyPath) -> None:
+        try:
+            group.priority = int(value)
+        except (TypeError, ValueError):
+            self._wrong(document, path, value, "a whole number")
 
     def _read_host(self, document: Document, group: _Group, pattern: str, body: Any, path: KeyPath) -> None:
         if not isinstance(body, dict | None):

@@ -111,7 +111,10 @@ class _Reader:
             if node.tag not in {"!vault", "!vault-encrypted", "!unsafe"}:
                 raise yaml.constructor.ConstructorError(None, None, f"the unknown tag {node.tag}", node.start_mark)
             return Tagged(node.value, node.tag)
-        return self.loader.construct_object(node)
+        try:
+            return self.loader.construct_object(node)
+        except ValueError:  # 2027-02-30 looks like a date and is none
+            return node.value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Key, Any]:
         if id(node) not in self.flattened:

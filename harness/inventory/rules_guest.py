@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from harness import identity
 from harness.contract import Mac, Segment
@@ -39,6 +40,7 @@ def guest_problems(site: Inventory, guest: Host, vm: Vm) -> Iterator[Iterator[Pr
     yield _interfaces(guest)
     yield _mac(guest)
     yield _flags(guest)
+    yield alias_problems(guest)
     yield _segment(site, guest, vm)
 
 
@@ -216,11 +218,6 @@ def _flags(guest: Host) -> Iterator[Problem]:
             path = ("env", "interfaces", key, "dns", flag)
             hint = "a management VM has a static reservation and a name"
             yield _report(guest, path, shown(value) if value is not None else "nothing", "true", hint)
-    for place, cname in enumerate(interface.dns.cnames or []):
-        if not identity.is_label(cname):
-            here: KeyPath = ("env", "interfaces", key, "dns", "cnames", place)
-            hint = "a short name without dots: the site's zone is added"
-            yield _report(guest, here, shown(cname), "a DNS label (a-z, 0-9, -)", hint)
 
 
 def _segment(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:
@@ -239,27 +236,43 @@ def _segment(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:
         yield _report(guest, (*path, "segment"), shown(interface.segment), expected)
         return
     segment = site.segment(interface.segment)
-    yield from _address(guest, path, interface, segment)
-    if interface.gateway is not None and interface.gateway != str(segment.gateway):
-        yield _report(guest, (*path, "gateway"), shown(interface.gateway), f"{segment.gateway}, the segment's gateway")
-    if interface.prefix is not None and interface.prefix != segment.subnet.prefixlen:
-        yield _report(guest, (*path, "prefix"), shown(interface.prefix), f"{segment.subnet.prefixlen}, the segment's")
-
-
-def _address(guest: Host, path: KeyPath, interface: Interface, segment: Segment) -> Iterator[Problem]:
-    here = (*path, "ip")
     address = parse_address(interface.ip)
-    subnet = segment.subnet
     if address is None:
         hint = "the address is fixed here and reserved on the router"
-        yield _report(guest, here, shown(interface.ip), "an IPv4 address", hint)
-    elif address not in subnet:
-        yield _report(guest, here, shown(interface.ip), f"an address in {subnet}, the segment {segment.name}")
+        yield _report(guest, (*path, "ip"), shown(interface.ip), "an IPv4 address", hint)
     elif address == segment.gateway:
-        yield _report(guest, here, f"the gateway's address {address}", "an address of its own")
+        yield _report(guest, (*path, "ip"), f"the gateway's address {address}", "an address of its own")
+    else:
+        yield from address_problems(guest, key, address, segment)
+    yield from _neighbours(guest, path, interface, segment)
+
+
+def _neighbours(host: Host, path: KeyPath, interface: Interface, segment: Segment) -> Iterator[Problem]:
+    if interface.gateway is not None and interface.gateway != str(segment.gateway):
+        yield _report(host, (*path, "gateway"), shown(interface.gateway), f"{segment.gateway}, the segment's gateway")
+    if interface.prefix is not None and interface.prefix != segment.subnet.prefixlen:
+        yield _report(host, (*path, "prefix"), shown(interface.prefix), f"{segment.subnet.prefixlen}, the segment's")
+
+
+def address_problems(host: Host, key: str, address: IPv4Address, segment: Segment) -> Iterator[Problem]:
+    """Whether a fixed address can stand in its segment: of a VM as of a machine."""
+    path = ("env", "interfaces", key, "ip")
+    subnet = segment.subnet
+    if address not in subnet:
+        yield _report(host, path, shown(str(address)), f"an address in {subnet}, the segment {segment.name}")
     elif address in {subnet.network_address, subnet.broadcast_address}:
-        yield _report(guest, here, shown(interface.ip), f"a host address in {subnet}")
+        yield _report(host, path, shown(str(address)), f"a host address in {subnet}")
     elif segment.pool and segment.pool[0] <= address <= segment.pool[1]:
         first, last = segment.pool
         found = f"{address}, inside the dynamic pool {first} to {last}"
-        yield _report(guest, here, found, "an address outside the pool")
+        yield _report(host, path, found, "an address outside the pool")
+
+
+def alias_problems(host: Host) -> Iterator[Problem]:
+    """Aliases are short names."""
+    for key, interface in host.env.interfaces.items():
+        for place, cname in enumerate(interface.dns.cnames or []):
+            if not identity.is_label(cname):
+                path = ("env", "interfaces", key, "dns", "cnames", place)
+                hint = "a short name without dots: the site's zone is added"
+                yield _report(host, path, shown(cname), "a DNS label (a-z, 0-9, -)", hint)

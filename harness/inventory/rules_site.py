@@ -11,7 +11,7 @@ from harness import identity
 from harness.inventory.fields import Unsound
 from harness.inventory.models import RESPONSIBILITIES
 from harness.inventory.problems import KeyPath, Problem, error, shown, warning
-from harness.inventory.rules_guest import lost_segments, mac_of
+from harness.inventory.rules_guest import address_problems, alias_problems, lost_segments, mac_of
 from harness.inventory.site import MANAGEMENT_GROUP, UNKNOWN, Host, Inventory, parse_address
 from harness.inventory.typed import close_to, one_of
 
@@ -78,11 +78,16 @@ def _tenants(site: Inventory) -> Iterator[Problem]:
 
 def _machines(site: Inventory) -> Iterator[Problem]:
     """Names, MACs and addresses of our hosts that are no VMs."""
-    for rule in (_machine_name, _machine_macs, _machine_addresses):
-        for host in site.hosts.values():
-            if host.ours and host.vm is None and "mgmt_vm" not in host.variables:
-                with contextlib.suppress(Unsound):  # one machine's wrong value says nothing about the next
-                    yield from rule(host)
+    for host in site.hosts.values():
+        if host.ours and host.vm is None and "mgmt_vm" not in host.variables:
+            for rule in (
+                _machine_name(host),
+                _machine_macs(host),
+                _machine_addresses(site, host),
+                alias_problems(host),
+            ):
+                with contextlib.suppress(Unsound):  # one wrong value says nothing about the next
+                    yield from rule
     yield from _no_address(_part(site, site.settings.hypervisor), "the hypervisor's address")
 
 
@@ -106,13 +111,28 @@ def _machine_macs(host: Host) -> Iterator[Problem]:
             reserved = bound is not None and bound.dns.dhcp_reservation
             hint = "no reservation can be made for it" if reserved else "fill it in when it is known"
             yield warning(host.at(*path), path, found=shown(hardware.mac), expected="the MAC", hint=hint)
+            continue
+        try:
+            identity.parse_mac(hardware.mac)
+        except ValueError as expected:
+            yield error(host.at(*path), path, found=shown(hardware.mac), expected=str(expected))
 
 
-def _machine_addresses(host: Host) -> Iterator[Problem]:
+def _machine_addresses(site: Inventory, host: Host) -> Iterator[Problem]:
     for key, interface in host.env.interfaces.items():
-        if interface.ip not in {None, "dhcp"} and parse_address(interface.ip) is None:
-            path = ("env", "interfaces", key, "ip")
-            yield error(host.at(*path), path, found=shown(interface.ip), expected="an IPv4 address, dhcp or null")
+        path = ("env", "interfaces", key)
+        address = parse_address(interface.ip)
+        if address is None and interface.ip not in {None, "dhcp"}:
+            at = host.at(*path, "ip")
+            yield error(at, (*path, "ip"), found=shown(interface.ip), expected="an IPv4 address, dhcp or null")
+        elif interface.segment is not None and interface.segment not in site.segments:
+            if interface.segment not in lost_segments(site):
+                hint = close_to(interface.segment, site.segments)
+                found, known = f"the unknown segment {interface.segment!r}", one_of(site.sound_segments)
+                at = host.at(*path, "segment")
+                yield error(at, (*path, "segment"), found=found, expected=known, hint=hint)
+        elif address is not None and interface.segment in site.sound_segments:
+            yield from address_problems(host, key, address, site.sound_segments[interface.segment])
 
 
 def _no_address(host: Host, expected: str) -> Iterator[Problem]:

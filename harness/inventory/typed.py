@@ -35,6 +35,8 @@ _EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "too_short": "at least one entry",
+    "date_from_datetime_parsing": "a day of the calendar",
+    "date_parsing": "a day of the calendar",
     "ip_v4_address": "an IPv4 address",
     "ip_v4_network": "an IPv4 subnet such as 10.20.99.0/24",
     "string_pattern_mismatch": "a text that matches {pattern}",

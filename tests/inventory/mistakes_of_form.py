@@ -27,6 +27,15 @@ YAML_MISTAKES = [
 
 KEY_MISTAKES = [
     mistake(
+        "a priority in no form",
+        HOSTS,
+        "    management_vms:",
+        "    management_vms:\n      vars: {ansible_group_priority: high}",
+        "vars:",
+        "'high'",
+        "a whole number",
+    ),
+    mistake(
         "unknown key in mgmt_vm",
         VM,
         "memory_mib:",
@@ -213,6 +222,15 @@ SECRET_MISTAKES = [
 ]
 
 WAIVER_MISTAKES = [
+    mistake(
+        "no day of the calendar",
+        SITE,
+        "mgmt_site:",
+        WAIVER.replace("2027-01-31", "2027-02-30") + "mgmt_site:",
+        "until:",
+        "'2027-02-30'",
+        "calendar",
+    ),
     mistake(
         "no reason",
         SITE,

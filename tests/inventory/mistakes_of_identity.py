@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.inventory.mistakes import HV, MAC, NAMESPACE, VM, mistake
 
 MAC_MISTAKES = [
+    mistake("a hypervisor's MAC", HV, "d8:9e:f3:7d:94:c4", "d8:9e:f3:7d:94", "mac:", "'d8:9e:f3:7d:94'", "six bytes"),
     mistake("five bytes", VM, MAC, '"02:de:20:01:02"', "mac:", "'02:de:20:01:02'", "six bytes"),
     mistake("upper case", VM, MAC, '"02:DE:20:01:02:01"', "mac:", "lowercase", "'02:de:20:01:02:01'"),
     mistake("dashes", VM, MAC, '"02-de-20-01-02-01"', "mac:", "colons", "'02:de:20:01:02:01'"),

@@ -5,6 +5,14 @@ from __future__ import annotations
 from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, METRICS, SITE, VLANS, VM, doubt, mistake
 
 NETWORK_MISTAKES = [
+    mistake(
+        "a hypervisor outside its segment", HV, "10.20.99.21", "10.20.98.21", "ip:", "'10.20.98.21'", "10.20.99.0/24"
+    ),
+    mistake(
+        "a hypervisor in no segment", HV, "segment: management", "segment: mgmt", "segment:", "unknown segment 'mgmt'"
+    ),
+    mistake("a hypervisor's alias", HV, "cnames: [pve]", "cnames: [pve.x]", "cnames", "'pve.x'", "a DNS label"),
+    mistake("the hypervisor on the gateway", HV, "10.20.99.21", "10.20.99.1", "ip:", "core-rt02 of dvntm"),
     mistake("outside the segment", VM, "10.20.99.31", "10.20.98.31", "ip:", "'10.20.98.31'", "10.20.99.0/24"),
     mistake("the gateway's address", VM, "10.20.99.31", "10.20.99.1", "ip:", "gateway", "10.20.99.1"),
     mistake("the network's address", VM, "10.20.99.31", "10.20.99.0", "ip:", "a host address"),
