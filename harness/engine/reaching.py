@@ -110,7 +110,7 @@ def _look_at_agent(job: Job, signals: Signals, *, urgent: bool) -> None:
         return
     finally:
         job.shared.agent_turn.release()
-    signals.agent = "answers"
+    signals.agent, signals.running = "answers", "running"
     signals.proven.update({"agent", "running"})
     mine = [nic for nic in nics if nic.mac == job.guest.nic.mac]
     if not mine:

@@ -35,7 +35,10 @@ class Executed:
     err: str
 
 
-_SILENT = re.compile(r"guest agent is not running|No QEMU guest agent configured|is not running|got timeout")
+# The last one: the agent hands a result out once. When that answer is lost on the way, its process is unknown to it.
+_SILENT = re.compile(
+    r"guest agent is not running|No QEMU guest agent configured|is not running|got timeout|Invalid parameter 'pid'"
+)
 _FORBIDDEN = re.compile(r"has been disabled|CommandNotFound|not been found|is not allowed|command .* disabled", re.I)
 
 

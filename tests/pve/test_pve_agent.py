@@ -104,6 +104,15 @@ def test_a_lost_answer_does_not_run_the_script_twice(served: Served, writer: Wri
     assert served.times(f"POST {BASE}/exec") == 1
 
 
+def test_a_lost_result_is_not_a_verdict_on_the_script(served: Served, writer: Writer) -> None:
+    """The agent hands a result out once; asked again it knows no such process."""
+    served.say(f"POST {BASE}/exec", Answer({"pid": 192}))
+    forgotten = Answer(status=500, reason="Agent error: Invalid parameter 'pid'")
+    served.say(f"GET {BASE}/exec-status", Answer(status=596, reason="Broken pipe"), forgotten)
+    with pytest.raises(AgentSilent):
+        agent.run_script(writer, "hv01", 150, "x", deadline_s=5)
+
+
 def test_reads_a_file_of_the_guest(served: Served, writer: Writer) -> None:
     served.say(f"GET {BASE}/file-read", Answer({"content": "line 1\nline 2\n", "bytes-read": 14}))
     assert agent.read_file(writer, "hv01", 150, "/etc/hostname") == "line 1\nline 2\n"
