@@ -7,7 +7,7 @@ from harness.observed import ObservedGuest
 from harness.verify.expect import Expect
 from harness.verify.guest_facts import GuestFacts
 
-REBUILD = "./invoke rebuild --guest"
+ANEW = "Delete the VM in PVE and make it anew: ./invoke provision --guest"
 
 
 @pytest.mark.clause("identity.mac-namespace")
@@ -29,7 +29,8 @@ def test_mac_is_nobody_elses(guest: Guest, other_owners: tuple[str, ...], expect
 @pytest.mark.clause("identity.mac-applied")
 def test_is_configured_with_its_mac(vm: ObservedGuest, guest: Guest, expect: Expect) -> None:
     seen = {slot: nic.mac.lower() for slot, nic in vm.nics.items()}
-    expect(f"NICs of {guest.name}", seen, {guest.nic.slot: guest.nic.mac}, at=guest.nic, do=f"{REBUILD} {guest.name}")
+    todo = f"Set {guest.nic.slot} of VM {guest.vmid} back in PVE and restart the VM"
+    expect(f"NICs of {guest.name}", seen, {guest.nic.slot: guest.nic.mac}, at=guest.nic, do=todo)
 
 
 @pytest.mark.clause("identity.mac-applied")
@@ -47,18 +48,18 @@ def test_sees_its_mac(inside: GuestFacts, guest: Guest, expect: Expect) -> None:
 @pytest.mark.clause("identity.guest-unique")
 def test_has_its_own_hostname(inside: GuestFacts, guest: Guest, expect: Expect) -> None:
     short = inside.hostname.partition(".")[0]
-    expect(f"hostname inside {guest.name}", short, guest.name, at=guest, do=f"{REBUILD} {guest.name}")
+    expect(f"hostname inside {guest.name}", short, guest.name, at=guest, do=f"{ANEW} {guest.name}")
 
 
 @pytest.mark.clause("identity.guest-unique")
 def test_shares_no_machine_id(same_machine_id: tuple[str, ...], guest: Guest, expect: Expect) -> None:
-    todo = f"{REBUILD} {guest.name}"
+    todo = f"{ANEW} {guest.name}"
     expect(f"guests with the machine-id of {guest.name}", same_machine_id, (), at=guest, do=todo)
 
 
 @pytest.mark.clause("identity.guest-unique")
 def test_shares_no_ssh_host_key(same_host_key: tuple[str, ...], guest: Guest, expect: Expect) -> None:
-    todo = f"{REBUILD} {guest.name}"
+    todo = f"{ANEW} {guest.name}"
     expect(f"guests with an SSH host key of {guest.name}", same_host_key, (), at=guest, do=todo)
 
 

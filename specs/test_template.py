@@ -9,7 +9,8 @@ from harness.plan.marks import UNMARKED_BUILD
 from harness.verify.expect import Expect
 from harness.verify.marks import cloud_init_keys, disk_storages, has_virtio_disk
 
-IMPORT = "./invoke template.import"
+IMPORT = "Import the template into the hypervisor's local storage"
+ANEW = "Delete the VM in PVE and make it anew: ./invoke provision --guest"
 
 
 @pytest.mark.clause("template.fedora")
@@ -73,20 +74,20 @@ def test_notes_name_a_declared_template(
     vm: ObservedGuest, guest: Guest, hypervisor: Hypervisor, expect: Expect
 ) -> None:
     origin, declared = parse_provenance(vm.description), hypervisor.templates[guest.template].name
-    todo = f"./invoke rebuild --guest {guest.name}"
+    todo = f"{ANEW} {guest.name}"
     expect(f"template of {guest.name} in its notes", origin and origin.template, declared, at=guest, do=todo)
 
 
 @pytest.mark.clause("provision.from-template")
 def test_notes_name_the_build(vm: ObservedGuest, guest: Guest, expect: Expect) -> None:
-    origin, todo = parse_provenance(vm.description), f"./invoke rebuild --guest {guest.name}"
+    origin, todo = parse_provenance(vm.description), f"{ANEW} {guest.name}"
     marked = origin is not None and origin.build not in ("", UNMARKED_BUILD)
     expect.that(marked, f"build of {guest.name} in its notes", origin and origin.build, "a build", at=guest, do=todo)
 
 
 @pytest.mark.clause("provision.from-template")
 def test_notes_are_its_own(vm: ObservedGuest, guest: Guest, contract: Contract, expect: Expect) -> None:
-    origin, todo = parse_provenance(vm.description), f"./invoke rebuild --guest {guest.name}"
+    origin, todo = parse_provenance(vm.description), f"{ANEW} {guest.name}"
     seen = origin and (origin.site, origin.guest)
     expect(f"site and guest in the notes of {guest.name}", seen, (contract.site, guest.name), at=guest, do=todo)
 

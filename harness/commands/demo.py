@@ -28,9 +28,9 @@ def demo(*, keep: bool, html: Path | None) -> int:
     out = console()
     contract = open_contract(INVENTORY, SITE)
     install_missing(out)
+    with _phase("lab up", out):
+        start(contract, out)
     try:
-        with _phase("lab up", out):
-            start(contract, out)
         with _phase("provision", out):
             done = build(contract, INVENTORY, None, out)
         if done.failed:

@@ -25,13 +25,12 @@ def verify(options: VerifyOptions) -> int:
 
 
 def keep_report(options: VerifyOptions, contract: Contract, out: Console) -> int:
-    """Verify, and keep what was found where `report` looks for it, unless the options say another place."""
-    folder = contract.state_dir / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    html, junit = options.html or folder / HTML, options.junit or folder / "junit.xml"
-    status = run_verify(replace(options, html=html, junit=junit), contract=contract, console=out)
-    out.print(f"Report: {html}", markup=False)
-    return status
+    """Verify, and keep what a whole run found where `report` looks for it; a selection keeps the last whole report."""
+    if not (options.clauses or options.guest or options.pytest_args):
+        folder = contract.state_dir / "reports"
+        folder.mkdir(parents=True, exist_ok=True)
+        options = replace(options, html=options.html or folder / HTML, junit=options.junit or folder / "junit.xml")
+    return run_verify(options, contract=contract, console=out)
 
 
 @front

@@ -56,15 +56,14 @@ ADVICE = {
     "running": "Look at the VM's console and at the node's task list",
     "agent": "The guest does not boot, or its template has no guest agent: look at the VM's console",
     "mac": "The guest does not show the declared NIC: look at its network settings on the console",
-    "address": "Look at the router: is its DHCP server running, and does it hold the reservation for this MAC? "
-    "(`./invoke router.check`)",
+    "address": "Look at the router: is its DHCP server running, and does it hold the reservation for this MAC?",
     "sshd": "The guest has its address: look at sshd and the firewall in it",
     "host_key": "sshd answers but shows no host key: look at its log in the guest",
 }
 
 
-def reach(job: Job) -> frozenset[HostKey]:
-    """The host keys the guest shows on its declared address, once its declared MAC is known to have that address."""
+def reach(job: Job) -> None:
+    """Return once the declared MAC is known to have the declared address and sshd shows a host key there."""
     signals = Signals()
     began = time.monotonic()
     tell = job.wait_text("reach")
@@ -85,7 +84,6 @@ def reach(job: Job) -> frozenset[HostKey]:
     if waited.value is None:
         raise _too_late(job, signals, waited.seconds)
     job.result.seen.update(signals.as_dict())
-    return waited.value
 
 
 def _look_at_sshd(job: Job, signals: Signals) -> None:

@@ -75,6 +75,8 @@ def take_report(
     pytest.main(_arguments(options), plugins=[handover, Live(console)])
     if handover.report is not None:
         print_report(handover.report, console)
+        if options.html is not None:
+            console.print(f"Report: {options.html}", markup=False, highlight=False, soft_wrap=True)
     return handover.report
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from harness import lab
-from harness.wait import wait_until
+from tests.site.administrator import as_root, finish_task
 from tests.site.driver import ROOT, Site
 
 pytestmark = pytest.mark.lab
@@ -25,32 +24,6 @@ ADDRESS = "198.18.99.30"
 
 def failed(result: dict[str, Any]) -> set[str]:
     return {clause["id"] for clause in result["clauses"] if clause["verdict"] == "fail"}
-
-
-def as_root(method: str, path: str, **form: str | list[str]) -> Any:
-    """One call of PVE's API as its administrator, as somebody in the web UI would make it."""
-    api = lab.status().api
-    assert api is not None
-    session = requests.Session()
-    session.verify = api.ca_file
-    session.trust_env = False
-    login = {"username": api.root_user, "password": Path(api.root_password_file).read_text().strip()}
-    ticket = session.post(f"{api.url}/api2/json/access/ticket", data=login, timeout=30).json()["data"]
-    session.headers["Cookie"] = f"PVEAuthCookie={ticket['ticket']}"
-    session.headers["CSRFPreventionToken"] = ticket["CSRFPreventionToken"]
-    answer = session.request(method, f"{api.url}/api2/json{path}", data=form or None, timeout=60)
-    assert answer.ok, f"{method} {path}: {answer.status_code} {answer.reason}"
-    return answer.json()["data"]
-
-
-def finish_task(upid: str) -> None:
-    def look() -> tuple[dict[str, Any] | None, str]:
-        status = as_root("GET", f"/nodes/hv01/tasks/{upid}/status")
-        return (status if status["status"] == "stopped" else None), status["status"]
-
-    ended = wait_until(look, deadline_s=30)
-    assert ended.value is not None, f"{upid} still runs"
-    assert ended.value["exitstatus"] == "OK", ended.value
 
 
 @dataclass(frozen=True)
