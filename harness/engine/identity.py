@@ -11,21 +11,25 @@ from harness.remote.personalise import Outcome, parse_outcome
 from harness.wait import wait_until
 
 SCRIPT_DEADLINE_S = 60.0
-AGENT_TRIES = 3
+AGENT_TRIES = 4
 NEW_KEYS_DEADLINE_S = 20.0
 
 
-def personalise(job: Job, shown: frozenset[HostKey]) -> None:
-    """`shown` are the host keys seen on first contact: the template's, which every clone has."""
-    outcome = _through_agent(job)
-    if outcome is None:
-        job.result.identity_by = "ssh"
-        outcome = parse_outcome(job.looks.run_by_ssh(job.guest, shown, job.looks.script(job.guest)))
+def personalise(job: Job) -> None:
+    outcome = _through_agent(job) or _over_ssh(job)
     keys = frozenset(outcome.host_keys)
     _wait_for_keys(job, keys)
     job.looks.pin(job.guest, keys)
     job.result.machine_id = outcome.machine_id
     job.result.host_keys = tuple(str(key) for key in sorted(keys))
+
+
+def _over_ssh(job: Job) -> Outcome:
+    """First contact: the host keys seen now are the template's, or already its own when only an answer was lost."""
+    shown = job.looks.host_keys(job.guest)
+    outcome = parse_outcome(job.looks.run_by_ssh(job.guest, shown, job.looks.script(job.guest)))
+    job.result.identity_by = "ssh"
+    return outcome
 
 
 def _through_agent(job: Job) -> Outcome | None:

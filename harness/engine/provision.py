@@ -141,9 +141,9 @@ def _build(job: Job) -> None:
     with job.step("start", "start"):
         start(job, vm)
     with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
-        keys = reach(job)
+        reach(job)
     with job.step("identity", "own hostname, machine-id and host keys"):
-        personalise(job, keys)
+        personalise(job)
     with job.step("finish", "proven; pinned"):
         finish(job, vm)
     job.remember("done")
