@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import inventory
 from harness.identity import compose_mac
@@ -26,8 +25,8 @@ class MacOwners:
 
 def read_mac_owners(folder: Path, site: str) -> MacOwners:
     """Other sites are read as they are: their own mistakes are not this site's."""
-    own = inventory.load(folder, site)
-    owners = [owner for name in inventory.sites(folder) for owner in _owners(folder, name)]
+    own, *others = inventory.survey(folder, site)
+    owners = [owner for each in (own, *others) for owner in _owners(each)]
     return MacOwners(dict(_places(own)), tuple(owners))
 
 
@@ -38,10 +37,8 @@ def _places(own: Inventory) -> Iterator[tuple[str, str]]:
             yield host.name, compose_mac(own.mac_namespace, category=vm.category, group=vm.group, index=vm.index)
 
 
-def _owners(folder: Path, site: str) -> Iterator[tuple[str, str, str]]:
-    for host, variables in inventory.variables(folder, site).items():
-        interfaces: Mapping[str, Any] = (variables.get("infrastructure") or {}).get("interfaces") or {}
-        for interface in interfaces.values():
-            mac = (interface or {}).get("mac")
-            if isinstance(mac, str):
-                yield mac.lower(), site, host
+def _owners(each: Inventory) -> Iterator[tuple[str, str, str]]:
+    for host in each.hosts.values():
+        for claim in host.claims:
+            if isinstance(claim.mac, str):
+                yield claim.mac.lower(), each.site, host.name
