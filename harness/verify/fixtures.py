@@ -181,7 +181,13 @@ def stored_template(
     if len(alike) != 1:
         near = [f"VM {vm.vmid} {vm.name}" for vm in vms if vm.name == template.name or vm.vmid == template.vmid]
         wanted = "one VM of that name" if template.vmid is None else f"VM {template.vmid} of that name"
-        raise expect.broken(f"template {template.name}", near, wanted, at=template, do="Import the template into the hypervisor's local storage")
+        raise expect.broken(
+            f"template {template.name}",
+            near,
+            wanted,
+            at=template,
+            do="Import the template into the hypervisor's local storage",
+        )
     return site.vm(alike[0].vmid) or alike[0]
 
 
