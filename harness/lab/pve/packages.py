@@ -26,19 +26,23 @@ _LISTS = Path("/var/lib/apt/lists")
 
 class Packages:
     def __init__(self) -> None:
-        self._read_at: tuple[float, float] | None = None
+        self._dpkg_at, self._apt_at = -1.0, (-1.0, -1.0)
         self._found: dict[str, dict[str, str]] = {}
         self._candidates: dict[str, str] = {}
 
     def installed(self, name: str) -> str | None:
         """The installed version, None when dpkg does not have it installed."""
-        self._refresh()
+        changed = _changed_at(_STATUS)
+        if changed != self._dpkg_at:
+            self._found, self._dpkg_at = _dpkg(), changed
         fields = self._found.get(name)
         return fields["Version"] if fields is not None and fields["Status"].endswith(" installed") else None
 
     def versions(self) -> list[dict[str, str]]:
         """PVE's list, as far as dpkg or apt knows it; `Version` is the candidate, `OldVersion` what is installed."""
-        self._refresh()
+        changed = (_changed_at(_STATUS), _changed_at(_LISTS))
+        if changed != self._apt_at:
+            self._candidates, self._apt_at = _candidates(), changed
         return [item for name in NAMES if (item := self._item(name)) is not None]
 
     def _item(self, name: str) -> dict[str, str] | None:
@@ -57,12 +61,6 @@ class Packages:
                 "CurrentState": "ConfigFiles" if "config-files" in fields.get("Status", "") else "NotInstalled"
             }
         return item | {"CurrentState": "Installed", "OldVersion": installed}
-
-    def _refresh(self) -> None:
-        changed = (_changed_at(_STATUS), _changed_at(_LISTS))
-        if changed == self._read_at:
-            return
-        self._found, self._candidates, self._read_at = _dpkg(), _candidates(), changed
 
 
 def _changed_at(path: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import signal
@@ -9,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +42,15 @@ class Reply:
         return self.body["data"]
 
 
-def make_certificate(folder: Path) -> None:
+@functools.cache
+def _certificate() -> tuple[bytes, bytes]:
+    """One pair for all nodes of a test run."""
+    with tempfile.TemporaryDirectory() as folder:
+        _make_certificate(Path(folder))
+        return (Path(folder) / "key.pem").read_bytes(), (Path(folder) / "cert.pem").read_bytes()
+
+
+def _make_certificate(folder: Path) -> None:
     """A self-signed pair for 127.0.0.1."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
     command += ["/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN=hv01.example.test"]
@@ -61,8 +71,8 @@ class Node:
     credentials: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def start(self) -> Node:
-        if not (self.folder / "cert.pem").exists():
-            make_certificate(self.folder)
+        for name, content in zip(("key.pem", "cert.pem"), _certificate(), strict=True):
+            (self.folder / name).write_bytes(content)
         (self.folder / "root.password").write_text(PASSWORD)
         (self.folder / "seed.json").write_text(json.dumps(self.seed))
         (self.folder / "state/port").unlink(missing_ok=True)
@@ -141,6 +151,12 @@ class Node:
             body = urllib.parse.urlencode(params, doseq=True).encode()
         return self.raw(method, target, headers=sent, body=body)
 
+    def read(self, path: str, params: Mapping[str, Any] | None = None, *, user: str = "root@pam") -> Any:
+        """The data of a GET that succeeds."""
+        reply = self.ask("GET", path, params, user=user)
+        assert reply.status == 200, (path, reply.status, reply.reason)
+        return reply.data
+
     def login(self, user: str = "root@pam", password: str = PASSWORD) -> Reply:
         """Get a ticket and keep it under the user's name."""
         reply = self.ask("POST", "/access/ticket", {"username": user, "password": password}, user=None)
@@ -200,8 +216,9 @@ def vm(vmid: int, name: str, *, disk: str | None = None, **keys: str) -> dict[st
     return {"vmid": vmid, "config": {key: value for key, value in (config | keys).items() if value}}
 
 
-def template(vmid: int, name: str, size: str = "160M", **keys: str) -> dict[str, Any]:
-    return vm(vmid, name, disk=f"local:{vmid}/base-{vmid}-disk-0.qcow2,size={size}", template="1", **keys)
+def template(vmid: int, name: str, *, size: str = "160M", disk: str | None = None, **keys: str) -> dict[str, Any]:
+    disk = f"local:{vmid}/base-{vmid}-disk-0.qcow2,size={size}" if disk is None else disk
+    return vm(vmid, name, disk=disk, template="1", **keys)
 
 
 def storages(folder: Path) -> Sequence[Mapping[str, Any]]:
