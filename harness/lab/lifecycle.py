@@ -17,12 +17,13 @@ from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervis
 from harness.lab.links import remove_link, require_free_network
 from harness.lab.lock import one_at_a_time
 from harness.lab.packages import ensure_hypervisor_layer, ensure_packages
-from harness.lab.paths import CACHE, MACHINES, STATE
+from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
 from harness.lab.spec import LabMachine, LabSpec, LabStatus
 from harness.lab.status import DNS_PORT, is_whole, status
+from harness.lab.trees import write_tree
 from harness.wait import wait_until
 
 Progress = Callable[[str], None]
@@ -48,6 +49,8 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
             _change_router(spec, record)
         else:
             progress("The lab is up already")
+            for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
+                _wait_booted(machine)
         return status()
 
 
@@ -92,6 +95,7 @@ def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
     _forget_old_builds(rootfs, packages, layer)
     progress("Writing keys, certificates and disks")
     STATE.mkdir(mode=0o700, parents=True)
+    write_tree(FILES / "bin", BIN, {})
     credentials = make_credentials(spec)
     write_guest_image(spec, credentials, rootfs)
     write_router(spec, credentials, rootfs)
@@ -114,30 +118,35 @@ def _start(spec: LabSpec, progress: Progress) -> None:
     for machine in both:
         machines.wait_started(MACHINES / machine.name)
     for machine in both:
-        _wait_booted(machine)
+        _require_booted(machine)
     _wait_listening(spec.router, DNS_PORT, "dnsmasq")
     _wait_listening(spec.router, SSH_PORT, "ssh")
     _wait_listening(spec.hypervisor, SSH_PORT, "ssh")
     _wait_listening(spec.hypervisor, API_PORT, "pveproxy")
 
 
-def _wait_booted(machine: LabMachine) -> None:
-    """Until systemd has started everything, and everything it started is well."""
+def _require_booted(machine: LabMachine) -> None:
+    """Everything its systemd was to start is started, and all of that is well."""
     folder = MACHINES / machine.name
-
-    def look() -> tuple[bool | None, str]:
-        state = machines.try_inside(folder, "systemctl", "is-system-running").stdout.strip()
-        return (True if state in ("running", "degraded") else None), state or "no answer from systemd"
-
-    waited = wait_until(look, deadline_s=BOOT_S, first_pause_s=0.05, longest_pause_s=0.2)
-    if waited.last_seen != "running":
+    state = _wait_booted(machine)
+    if state != "running":
         failed = machines.try_inside(folder, "systemctl", "--failed", "--plain", "--no-legend").stdout.strip()
         raise HarnessError(
             tried="boot the machine",
             on=machine.name,
-            happened=f"its systemd says {waited.last_seen}; failed: {failed or 'nothing'}; {_why(folder, failed)}",
+            happened=f"its systemd says {state}; failed: {failed or 'nothing'}; {_why(folder, failed)}",
             do="If it stays so when you run the same command again, the cause is in those units' last lines",
         )
+
+
+def _wait_booted(machine: LabMachine) -> str:
+    """What systemd says when it has started everything, or at the end of our patience."""
+
+    def look() -> tuple[bool | None, str]:
+        state = machines.try_inside(MACHINES / machine.name, "systemctl", "is-system-running").stdout.strip()
+        return (True if state in ("running", "degraded") else None), state or "nothing"
+
+    return wait_until(look, deadline_s=BOOT_S, first_pause_s=0.05, longest_pause_s=0.2).last_seen
 
 
 def _why(folder: Path, failed: str) -> str:

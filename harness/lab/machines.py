@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import HarnessError, TimedOut
 from harness.lab import cgroups
 from harness.lab.commands import environment, last_lines
-from harness.lab.paths import FILES, LINK, MACHINES
+from harness.lab.paths import BIN, LINK, MACHINES
 from harness.lab.spec import LabSpec
 from harness.wait import wait_until
 
@@ -24,7 +24,7 @@ def start_switch(spec: LabSpec) -> None:
     folder.mkdir(parents=True)
     address = f"{spec.tool_address}/{spec.network.prefixlen}"
     outside = f"/proc/{os.getpid()}/ns/net"
-    _launch(folder, ["unshare", "--net", str(FILES / "bin/switch"), str(folder), outside, LINK, address])
+    _launch(folder, ["unshare", "--net", str(BIN / "switch"), str(folder), outside, LINK, address])
     wait_started(folder)
 
 
@@ -32,7 +32,7 @@ def start_machine(folder: Path) -> None:
     """Boot the machine of that folder; `wait_started` tells when its systemd exists."""
     switch = running(MACHINES / "switch")
     plugged = ["nsenter", f"--net=/proc/{switch}/ns/net"]
-    _launch(folder, [*plugged, str(FILES / "bin/supervise"), str(folder), str(cgroups.lab_group() / folder.name)])
+    _launch(folder, [*plugged, str(BIN / "supervise"), str(folder), str(cgroups.lab_group() / folder.name)])
 
 
 def wait_started(folder: Path) -> int:

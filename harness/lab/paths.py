@@ -11,6 +11,7 @@ CACHE = Path("/var/cache/mgmt-lab")
 STATE = Path("/var/lib/mgmt-lab")
 LOCK = Path("/run/mgmt-lab.lock")  # outside STATE: `down` removes STATE while it holds the lock
 
+BIN = STATE / "bin"  # a copy: a shell reads its script while it runs, and the checkout may change
 SECRETS = STATE / "secrets"
 MACHINES = STATE / "machines"
 GUESTS = STATE / "guests"  # the hypervisor's /var/lib/pve-guests: overlayfs cannot write onto an overlay

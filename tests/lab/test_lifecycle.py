@@ -18,6 +18,7 @@ import pytest
 from harness import lab
 from harness.errors import HarnessError
 from harness.lab import LabSpec, LabStatus, cgroups, machines, paths
+from harness.wait import wait_until
 from tests.lab.client import wait
 
 pytestmark = pytest.mark.lab
@@ -37,6 +38,12 @@ def namespaces(pids: Iterable[int]) -> set[str]:
 
 def everything() -> Iterator[int]:
     return (int(process.name) for process in Path("/proc").glob("[0-9]*"))
+
+
+def consoles() -> str:
+    """What the machines run under, and what was said before their systemd could keep a journal."""
+    told = [f"{folder.name}: {(folder / 'console.log').read_text()}" for folder in sorted(paths.MACHINES.iterdir())]
+    return f"{lab.status().hosts} {told}"
 
 
 @contextmanager
@@ -156,11 +163,10 @@ def test_machines_reboot(running_lab: LabStatus) -> None:
     for name in before:
         machines.run_inside(paths.MACHINES / name, "systemctl", "reboot", tried="reboot")
     gone = {*before.values(), None}
-    wait(
-        lambda: gone.isdisjoint(host.pid for host in lab.status().hosts) or None,
-        deadline_s=20,
-        what="machines with a new first process",
+    waited = wait_until(
+        lambda: (gone.isdisjoint(host.pid for host in lab.status().hosts) or None, consoles()), deadline_s=20
     )
+    assert waited.value, waited.last_seen
     assert lab.status().up
 
 

@@ -35,10 +35,7 @@ class NamespaceRuntime:
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
         """An overlay: nothing of its own over the image's layers, over the source's disk, or over a copy of it."""
         self.destroy_disk(vmid)
-        guest = self._guest(vmid)
-        fresh = self._directory / f"{vmid}.new"
-        if fresh.exists():
-            shutil.rmtree(fresh)
+        fresh = self._unfinished(vmid)
         for name in ("work", "root"):
             (fresh / name).mkdir(parents=True)
         layers = (self._image if source is None else self._guest(source)).joinpath("layers").read_text()
@@ -51,12 +48,13 @@ class NamespaceRuntime:
         (fresh / "layers").write_text(layers)
         (fresh / "mounts").write_text("")
         (fresh / "nics").write_text("")
-        fresh.rename(guest)
+        fresh.rename(self._guest(vmid))
 
     def destroy_disk(self, vmid: int) -> None:
-        """Everything the guest ever was."""
-        if self._guest(vmid).exists():
-            shutil.rmtree(self._guest(vmid))
+        """Everything the guest ever was, and what a killed clone left."""
+        for folder in (self._guest(vmid), self._unfinished(vmid)):
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def start(self, vmid: int, nics: Sequence[GuestNic]) -> int:
         """Boot the guest; see the protocol."""
@@ -155,6 +153,9 @@ class NamespaceRuntime:
 
     def _guest(self, vmid: int) -> Path:
         return self._directory / str(vmid)
+
+    def _unfinished(self, vmid: int) -> Path:
+        return self._directory / f"{vmid}.new"
 
     def _lock(self, vmid: int) -> threading.Lock:
         return self._locks.setdefault(vmid, threading.Lock())
