@@ -1,1 +1,50 @@
-"""Imitate the HTTP API of Proxmox VE 8.4.1 for the lab."""
+"""Imitate the HTTP API of Proxmox VE 8.4.1 for the lab: what is asked of a stand-alone node, answered as it answers.
+
+Standard library only, imports nothing outside this folder, runs under Debian 12's own Python.
+
+Start, from the checkout or (the folder copied to a place called `simulator`) inside the lab's hypervisor:
+
+    python -m harness.lab.pve --state DIR --listen 127.0.0.1:0 --certificate PEM --key PEM --node hv01
+    python3 -m simulator --state /var/lib/pve-simulator --listen [::]:8006 --certificate PEM --key PEM --node hv01
+        --runtime namespaces --runtime-dir DIR --guest-image DIR --seed FILE
+
+`--ca PEM` is shown as pve-root-ca.pem; `--address IP` is the node's own (else vmbr0's); `--runtime none` has guests
+without processes; `--seed FILE` is read when DIR holds no state yet; `--pve-version` counts where dpkg knows no
+pve-manager; `--bridges A,B` count as present beside the real ones; `--interfaces FILE` stands for
+/etc/network/interfaces; `--pace F` is a factor on every waiting time of PVE's (3 s refusals, 10 s locks and
+broadcasts). It prints `listening on https://...`, writes the port to DIR/port and tells systemd READY=1. SIGTERM ends
+it and leaves the guests (KillMode=process in a unit).
+
+State is DIR/state.json, replaced whole and synced at every change. A task that ran when the process was killed shows as
+`unexpected status`, its half-made clone stays locked.
+
+Seed (JSON, every key optional, secrets in files named relative to it):
+
+    users    [{userid, password_file?, enable?, expire?, comment?, email?, groups?}]
+    groups   [{groupid, comment?}]                    roles    {roleid: [privilege]}
+    tokens   [{id: user@realm!name, secret_file, privsep?, expire?, comment?}]
+    acl      [{path, roles, users?, groups?, tokens?, propagate?}]
+    storages [{storage, type, content, path | thinpool+vgname, total_bytes?}]
+    vms      [{vmid, config: {key: text as in a .conf file}}]
+    volumes  [{volid, size, content?, vmid?, format?}] beside those the VMs name
+    pools    [{poolid, comment?, vms?, storage?}]     jobs     [{id, schedule, storage, ...}]
+    options  {key: text of datacenter.cfg}            running  [vmid]
+
+Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "result": ...}, {"ok": false, "error": ...};
+`python -m harness.lab.pve.control SOCKET JSON` sends one):
+
+    {"op": "counters"} {"op": "reset-counters"}       calls by method and template, and how many were writes
+    {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, ...}   K: status (status, reason),
+        stall (seconds), drop-before, drop-after, 596 (reason); for tasks K: task-fail (task, text),
+        task-stall (task, seconds)
+    {"op": "faults"} {"op": "clear-faults"}
+    {"op": "edit-config", "vmid": N, "set": {...}, "delete": [...]}             the file behind the API's back
+    {"op": "fill-storage", "storage": S, "available_bytes": N | null}
+    {"op": "hold-lock", "vmid": N, "seconds": S}      another process has the configuration's lock
+    {"op": "kill-task", "upid": U}                    the worker dies as by SIGKILL
+    {"op": "remove-volume", "volid": V}               the disk's file is gone
+    {"op": "broadcast", "regular": true, "except": [VMID]}   one round of pvestatd now
+    {"op": "seed", "seed": {...}, "directory": DIR}   more of the seed format
+
+Not imitated yet: vzdump, restore, snapshots, uploads, move_disk, containers, writes of network, DNS and time.
+"""

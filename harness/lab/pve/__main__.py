@@ -30,7 +30,8 @@ def main(arguments: Sequence[str], runtime: GuestRuntime | None = None) -> None:
     serve_control(sim, options.state / "control.sock")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     (options.state / "port").write_text(f"{server.server_port}\n", encoding="ascii")
-    print(f"listening on https://{server.server_name}:{server.server_port}", flush=True)
+    host = f"[{server.server_name}]" if ":" in server.server_name else server.server_name
+    print(f"listening on https://{host}:{server.server_port}", flush=True)
     _tell_systemd()
     server.serve_forever()
 

@@ -1,16 +1,16 @@
-"""Logins, users, tokens: everything below /access that is about who somebody is."""
+"""Logins and users: who somebody is."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from .access_lists import PRIVILEGE_LIST
+from .access_needs import oneself, over_groups, over_realm, over_user
+from .access_tokens import forget_in_acl, forget_token, token_info
 from .call import Call, Route
-from .failures import UnauthorizedError, bad_parameters, died, forbidden
-from .formats import group_id, token_sub_id, user_id
-from .rights import Need, Rights, both, check_user_exists, either
+from .failures import UnauthorizedError, died
+from .formats import group_id, user_id
+from .rights import Rights, both, check_user_exists, either
 from .schema import Param, boolean, integer, list_of, needed, split_list, text
 
 _CAPABILITIES = {
@@ -77,11 +77,6 @@ def _listed_user(call: Call, userid: str) -> dict[str, Any]:
     return item
 
 
-def token_info(record: Mapping[str, Any]) -> dict[str, Any]:
-    info = {"privsep": int(record.get("privsep", 1)), "expire": int(record.get("expire", 0))}
-    return info | ({"comment": record["comment"]} if record.get("comment") else {})
-
-
 def _users(call: Call) -> object:
     seen = call.sim.rights.visible_users(call.user, "User.Modify", "Sys.Audit")
     items = []
@@ -146,8 +141,8 @@ def _delete_user(call: Call) -> None:
         record = data["users"].pop(userid, {})
         data["passwords"].pop(userid, None)
         for name in record.get("tokens", {}):
-            _forget_token(data, userid, name)
-        _forget_in_acl(data, "users", userid)
+            forget_token(data, userid, name)
+        forget_in_acl(data, "users", userid)
 
 
 def _change_password(call: Call) -> None:
@@ -156,107 +151,8 @@ def _change_password(call: Call) -> None:
         call.sim.identity.set_password(call.params["userid"], call.params["password"])
 
 
-def _forget_token(data: dict[str, Any], userid: str, name: str) -> None:
-    data["token_values"].pop(f"{userid}!{name}", None)
-    _forget_in_acl(data, "tokens", f"{userid}!{name}")
-
-
-def _forget_in_acl(data: dict[str, Any], kind: str, name: str) -> None:
-    for entry in data["acl"].values():
-        entry.get(kind, {}).pop(name, None)
-
-
-# -- tokens -----------------------------------------------------------------------------------------------------------
-def _tokens_of(call: Call) -> dict[str, Any]:
-    userid = call.params["userid"]
-    check_user_exists(call.sim.state, userid)
-    tokens: dict[str, Any] = call.sim.state["users"][userid].setdefault("tokens", {})
-    return tokens
-
-
-def _token_record(call: Call) -> dict[str, Any]:
-    name, userid = call.params["tokenid"], call.params["userid"]
-    record: dict[str, Any] | None = _tokens_of(call).get(name)
-    if record is None:
-        raise died(f"no such token '{name}' for user '{userid}'")
-    return record
-
-
-def _tokens(call: Call) -> object:
-    return [{"tokenid": name} | token_info(record) for name, record in _tokens_of(call).items()]
-
-
-def _token(call: Call) -> object:
-    return token_info(_token_record(call))
-
-
-_TOKEN_KEYS = ("privsep", "expire", "comment")
-
-
-def _create_token(call: Call) -> object:
-    name, userid = call.params["tokenid"], call.params["userid"]
-    if name in _tokens_of(call):
-        raise bad_parameters({"tokenid": "Token already exists."})
-    value = str(uuid.uuid4())
-    with call.sim.state.changing() as data:
-        record = {"privsep": 1, "expire": 0} | {key: call.params[key] for key in _TOKEN_KEYS if key in call.params}
-        data["users"][userid]["tokens"][name] = record
-        data["token_values"][f"{userid}!{name}"] = value
-    # Numbers of a form come back as the text they were sent as.
-    info = {"privsep": 1} | {key: call.sent[key] for key in _TOKEN_KEYS if key in call.sent}
-    return {"full-tokenid": f"{userid}!{name}", "value": value, "info": info}
-
-
-def _update_token(call: Call) -> object:
-    record = _token_record(call)
-    with call.sim.state.changing():
-        record |= {key: call.params[key] for key in _TOKEN_KEYS if key in call.params}
-    return token_info(record) | {key: call.sent[key] for key in _TOKEN_KEYS if key in call.sent}
-
-
-def _delete_token(call: Call) -> None:
-    _token_record(call)
-    with call.sim.state.changing() as data:
-        _tokens_of(call).pop(call.params["tokenid"])
-        _forget_token(data, call.params["userid"], call.params["tokenid"])
-
-
-# -- who may ----------------------------------------------------------------------------------------------------------
-def _over_user(*privileges: str) -> Need:
-    """One of the privileges over all groups or over one of the user's."""
-
-    def need(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
-        check_user_exists(rights.state, params["userid"])
-        if params["userid"] not in rights.visible_users(user, *privileges):
-            raise forbidden()
-
-    return need
-
-
-def _over_realm(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
-    realm = str(params.get("userid", "")).rpartition("@")[2]
-    rights.check(user, f"/access/realm/{realm}", "Realm.AllocateUser")
-
-
-def _over_groups(rights: Rights, user: str, params: Mapping[str, Any]) -> None:
-    groups = split_list(str(params.get("groups", "")))
-    if rights.has(user, "/access/groups", "User.Modify"):
-        return
-    if not groups:
-        raise forbidden("/access/groups, User.Modify")
-    for group in groups:
-        rights.check(user, f"/access/groups/{group}", "User.Modify")
-
-
-def _oneself(rights: Rights, user: str, params: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape for all needs
-    if params.get("userid") != user:
-        raise forbidden()
-
-
-_MODIFY = _over_user("User.Modify")
-_TOKEN_NEED = either(_oneself, _MODIFY)
+_MODIFY = over_user("User.Modify")
 _USER = {"userid": needed(text(user_id, longest=64))}
-_TOKEN = _USER | {"tokenid": needed(text(token_sub_id))}
 _USER_KEYS: dict[str, Param] = {
     "comment": text(longest=2048),
     "email": text(longest=254),
@@ -267,7 +163,6 @@ _USER_KEYS: dict[str, Param] = {
     "groups": list_of(group_id),
     "keys": text(),
 }
-_TOKEN_PARAMS: dict[str, Param] = {"comment": text(), "expire": integer(0), "privsep": boolean()}
 _PASSWORD = text(longest=64, shortest=8)
 _LOGIN = {
     "username": needed(text(longest=64)),
@@ -288,7 +183,7 @@ ROUTES = (
         "/access/password",
         _change_password,
         _USER | {"password": needed(_PASSWORD), "confirmation-password": text(longest=64)},
-        either(_oneself, both(_over_realm, _MODIFY)),
+        either(oneself, both(over_realm, _MODIFY)),
         takes_token=False,
     ),
     Route("GET", "/access/permissions", _permissions, {"path": text(), "userid": text()}),
@@ -298,14 +193,9 @@ ROUTES = (
         "/access/users",
         _create_user,
         _USER | _USER_KEYS | {"password": _PASSWORD},
-        both(_over_realm, _over_groups),
+        both(over_realm, over_groups),
     ),
-    Route("GET", _PATH, _user, _USER, _over_user("User.Modify", "Sys.Audit")),
+    Route("GET", _PATH, _user, _USER, over_user("User.Modify", "Sys.Audit")),
     Route("PUT", _PATH, _update_user, _USER | _USER_KEYS | {"append": boolean(requires="groups")}, _MODIFY),
-    Route("DELETE", _PATH, _delete_user, _USER, both(_over_realm, _MODIFY)),
-    Route("GET", f"{_PATH}/token", _tokens, _USER, _TOKEN_NEED),
-    Route("GET", f"{_PATH}/token/{{tokenid}}", _token, _TOKEN, _TOKEN_NEED),
-    Route("POST", f"{_PATH}/token/{{tokenid}}", _create_token, _TOKEN | _TOKEN_PARAMS, _TOKEN_NEED),
-    Route("PUT", f"{_PATH}/token/{{tokenid}}", _update_token, _TOKEN | _TOKEN_PARAMS, _TOKEN_NEED),
-    Route("DELETE", f"{_PATH}/token/{{tokenid}}", _delete_token, _TOKEN, _TOKEN_NEED),
+    Route("DELETE", _PATH, _delete_user, _USER, both(over_realm, _MODIFY)),
 )

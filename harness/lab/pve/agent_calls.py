@@ -8,7 +8,7 @@ from typing import Any
 
 from .call import Call, Route
 from .failures import died
-from .nodes import VM
+from .path_params import VM
 from .rights import perm
 from .runtime import AgentError, AgentNotRunning
 from .schema import Param, boolean, integer, needed, one_of, text

@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import formats, property_strings
+from . import drives, formats, property_strings
 from .call import Call, Route
 from .failures import bad_parameters, died
 from .rights import perm
@@ -133,8 +133,6 @@ def _included(call: Call) -> object:
 
 
 def _included_vm(call: Call, vmid: int) -> dict[str, Any]:
-    from . import drives  # noqa: PLC0415 - only this description needs it
-
     config = call.sim.configs.record(vmid)["config"]
     children = []
     for slot, volid in drives.disks(config).items():

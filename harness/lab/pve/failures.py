@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 
 class ApiError(Exception):
@@ -59,3 +60,14 @@ class NoSuchMethodError(ApiError):
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(501, f"Method '{method} {path}' not implemented", newline=False)
+
+
+@contextmanager
+def failed_step(prefix: str) -> Iterator[None]:
+    """PVE puts what it was doing in front of the reason; a refusal that is no `die` passes as it is."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 500:
+            raise
+        raise died(f"{prefix}{error.message}") from error

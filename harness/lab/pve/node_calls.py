@@ -9,7 +9,7 @@ from .call import Call, Route
 from .cluster_calls import EMPTY_DIGEST
 from .failures import bad_parameters
 from .host import SERVICES
-from .nodes import NODE, VM
+from .path_params import NODE, VM
 from .rights import both, either, perm
 from .schema import boolean, list_of, needed, one_of, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .call import Call, Route
-from .failures import ApiError, died
+from .failures import died, failed_step
 from .formats import pool_id, storage_id, vmid
 from .rights import perm
 from .schema import boolean, list_of, needed, one_of, split_list, text
@@ -56,7 +56,7 @@ def _get(call: Call) -> object:
 def _create(call: Call) -> None:
     name = call.params["poolid"]
     parent = name.rpartition("/")[0]
-    with _named("create pool failed"), call.sim.state.changing() as data:
+    with failed_step("create pool failed: "), call.sim.state.changing() as data:
         if name in data["pools"]:
             raise died(f"pool '{name}' already exists")
         if parent and parent not in data["pools"]:
@@ -64,25 +64,11 @@ def _create(call: Call) -> None:
         data["pools"][name] = {"comment": call.params.get("comment", ""), "vms": [], "storage": []}
 
 
-class _named:  # noqa: N801 - reads as a statement
-    """PVE puts the failed step in front of the reason."""
-
-    def __init__(self, step: str) -> None:
-        self._step = step
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ApiError) and error.status == 500:
-            raise died(f"{self._step}: {error.message}") from error
-
-
 def _update(call: Call) -> None:
     name = call.params["poolid"]
     delete = bool(call.params.get("delete"))
     vms = [int(number) for number in split_list(call.params.get("vms", ""))]
-    with _named("update pools failed"), call.sim.state.changing() as data:
+    with failed_step("update pools failed: "), call.sim.state.changing() as data:
         pool = data["pools"].get(name)
         if pool is None:
             raise died(f"pool '{name}' does not exist")
@@ -122,7 +108,7 @@ def _change_storage(call: Call, pool: dict[str, Any], storage: str, *, delete: b
 
 def _delete(call: Call) -> None:
     name = call.params["poolid"]
-    with _named("delete pool failed"), call.sim.state.changing() as data:
+    with failed_step("delete pool failed: "), call.sim.state.changing() as data:
         pool = data["pools"].get(name)
         if pool is None:
             raise died(f"pool '{name}' does not exist")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .failures import ApiError
 from .host import cpus
+from .vm_status import summary
 from .waiting import pause
 
 if TYPE_CHECKING:
@@ -87,8 +88,6 @@ class Broadcasts:
 
 
 def _vm_figures(sim: Simulator, vmid: int) -> dict[str, Any]:
-    from .vm_status import summary  # noqa: PLC0415 - it describes VMs by way of this module's owner
-
     figures = summary(sim, vmid)
     kept = {key: value for key, value in figures.items() if key not in {*_NOT_SHOWN, "vmid"}}
     return kept | {"maxcpu": figures["cpus"], "template": figures.get("template", 0)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from . import (
     access_calls,
     access_lists,
+    access_tokens,
     agent_calls,
     backup_jobs,
     cluster_calls,
@@ -26,8 +27,8 @@ from . import (
 from .call import Route
 
 _MODULES = (
-    access_calls, access_lists, agent_calls, backup_jobs, cluster_calls, node_calls, pools, storage_calls, task_calls,
-    vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
+    access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, pools,
+    storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
 )  # fmt: skip
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 

@@ -8,7 +8,7 @@ from typing import Any
 from . import drives, formats
 from .call import Call, Route
 from .failures import ApiError, died
-from .nodes import NODE, STORAGE
+from .path_params import NODE, STORAGE
 from .rights import perm
 from .schema import Param, boolean, integer, list_of, needed, one_of, split_list, text
 from .storage import DEFAULT_CONTENT, INTERNAL

@@ -8,7 +8,7 @@ from typing import Any
 from . import formats
 from .call import Answer, Call, Route
 from .failures import ApiError
-from .nodes import NODE
+from .path_params import NODE
 from .schema import boolean, integer, list_of, needed, one_of, split_list, text
 
 _DEFAULT_LIMIT = 50

@@ -12,9 +12,10 @@ from . import drives, vm_options
 from .call import Call, Route
 from .failures import ApiError, died
 from .formats import config_id, dns_name, node, pool_id, storage_id
-from .nodes import VM
+from .path_params import VM
 from .pools import add_vm
 from .rights import both, either, perm
+from .runtime import RuntimeFailed
 from .schema import boolean, integer, one_of, text
 from .storage import format_size, unheard
 from .tasks import Interrupted, Worker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HALF_MADE = {"description": " qmclone temporary file", "lock": "clone"}
 _LEFT_BEHIND = ("digest", "lock", "parent", "snapshots", "template", "vmstate", "name")
 _TARGET_WAIT_S = 1.0
+_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _check(call: Call, wanted: Wanted) -> None:
         call.check(f"/storage/{target}", "Datastore.AllocateSpace")
         if not wanted.full and not _is_base(volid) and not drives.is_cdrom(config[slot]):
             raise died(f"Linked clone feature is not supported for '{volid}' ({slot})")
-    check_bridges(call, [value for key, value in config.items() if key.rstrip("0123456789") == "net"], wanted.target)
+    check_bridges(call, [value for key, value in config.items() if key.rstrip("0123456789") == "net"])
 
 
 def _is_base(volid: str) -> bool:
@@ -138,6 +140,9 @@ def _make(sim: Simulator, wanted: Wanted, worker: Worker) -> None:
             if wanted.pool is not None:
                 add_vm(sim.state, wanted.pool, wanted.target)
             sim.configs.write(wanted.target, config)
+    except RuntimeFailed as error:
+        _undo(sim, wanted.target, made)
+        raise died(f"clone failed: {error}") from error
     except ApiError as error:
         _undo(sim, wanted.target, made)
         raise died(f"clone failed: {_copy_failure(sim, wanted, error, made)}") from error
@@ -207,19 +212,17 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
             worker.log(f"create linked clone of drive {slot} ({volid})")
             values["file"], size = storages.linked(volid, wanted.target, worker.log), 0
         made.append(values["file"])
-    worker.spend(worker.record.pop("stall_s", 0.0))
     _copy(worker, size, wanted.kib_per_s)
     return drives.render(values | {"size": format_size(storages.volume(values["file"])["size"])})
 
 
 def _copy(worker: Worker, size: int, kib_per_s: int | None) -> None:
-    """Say how far the copy is; only a limited one takes its time."""
-    steps = 100 if size else 0
-    for percent in range(steps + 1 if steps else 0):
-        done = size * percent // 100
-        worker.log(f"transferred {_human(done)} of {_human(size)} ({percent:.2f}%)")
-        if kib_per_s:
-            worker.spend(size / steps / (kib_per_s * 1024))
+    """Say how far the copy is; only a limited one takes its time, and one that was asked to stall."""
+    step_s = size / _STEPS / (kib_per_s * 1024) if kib_per_s else 0.0
+    for percent in range(_STEPS + 1) if size else ():
+        worker.log(f"transferred {_human(size * percent / _STEPS)} of {_human(size)} ({percent:.2f}%)")
+        worker.spend(step_s + worker.record.pop("stall_s", 0.0))
+    worker.spend(worker.record.pop("stall_s", 0.0))
 
 
 def _human(size: float) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import drives, vm_options
 from .call import Call, Route
-from .failures import ApiError, died, forbidden
+from .failures import died, failed_step, forbidden
 from .formats import pool_id, storage_id
-from .nodes import NODE
+from .path_params import NODE
 from .pools import add_vm
 from .schema import boolean, text
 from .storage import unheard
@@ -42,27 +42,15 @@ def _create(call: Call) -> object:
     values = {key: str(value) for key, value in call.sent.items() if key not in _CONTROL}
     check_keys(call, values, (), creating=True)
     drives.check_access(call, values, {})
-    check_bridges(call, [value for key, value in values.items() if key.rstrip("0123456789") == "net"], vmid)
+    check_bridges(call, [value for key, value in values.items() if key.rstrip("0123456789") == "net"])
 
     def work(worker: Worker) -> None:
-        with _named(vmid), sim.locks.exclusive(vmid, worker.log, _CREATE_WAIT_S):
+        with failed_step(f"unable to create VM {vmid} - "), sim.locks.exclusive(vmid, worker.log, _CREATE_WAIT_S):
             _make(sim, vmid, values, pool, worker)
         if call.params.get("start"):
             sim.tasks.start("qmstart", str(vmid), call.user, lambda starter: start_vm(sim, vmid, starter, {}))
 
     return sim.tasks.start("qmcreate", str(vmid), call.user, work)
-
-
-class _named:  # noqa: N801 - reads as a statement
-    def __init__(self, vmid: int) -> None:
-        self._vmid = vmid
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ApiError):
-            raise died(f"unable to create VM {self._vmid} - {error.task_text()}") from error
 
 
 def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, worker: Worker) -> None:

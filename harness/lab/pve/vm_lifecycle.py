@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import drives, vm_options
 from .call import Call, Route
 from .failures import died
-from .nodes import VM
+from .path_params import VM
 from .pools import forget_vm
 from .rights import perm
 from .schema import boolean, needed, one_of, split_list, text

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from . import drives, vm_options
 from .call import Call, Route
 from .failures import died
-from .nodes import VM
+from .path_params import VM
 from .rights import perm
 from .runtime import AgentNotRunning, GuestNic, RuntimeFailed
 from .schema import Param, boolean, integer, one_of, text
 from .tasks import Interrupted, Worker
 from .vm_config import check_lock
+from .vm_pending import apply_pending
 from .vm_status import MACHINE, QEMU_VERSION, agent_enabled, memory_bytes
-from .vm_update import apply_pending
 
 if TYPE_CHECKING:
     from .simulator import Simulator

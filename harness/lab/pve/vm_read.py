@@ -6,7 +6,7 @@ from . import vm_options
 from .call import Call, Route
 from .failures import died
 from .formats import config_id
-from .nodes import VM
+from .path_params import VM
 from .rights import perm
 from .schema import boolean, needed, one_of, text
 from .vm_config import HIDDEN, as_json, digest, pending_list

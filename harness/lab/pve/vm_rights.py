@@ -50,7 +50,7 @@ def _check_key(call: Call, key: str, value: str, *, creating: bool) -> None:
         raise died(f"only root can set '{key}' config")
 
 
-def check_bridges(call: Call, nets: Iterable[str], vmid: int) -> None:  # noqa: ARG001 - the zone is the same for all VMs
+def check_bridges(call: Call, nets: Iterable[str]) -> None:
     """SDN.Use on the bridge of each NIC, on its VLAN where it has a tag."""
     if call.is_root:
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import drives
 from .call import Call, Route
-from .nodes import NODE, VM
+from .path_params import NODE, VM
 from .rights import perm
 from .schema import boolean
 from .storage import parse_size

@@ -1,4 +1,4 @@
-"""Change a VM's configuration: stopped VMs at once, running ones by hotplug or at their next start."""
+"""Take a change of a VM's configuration: what it asks for, who may, and the form PVE keeps it in."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from . import drives, vm_options
 from .call import Call, Route
 from .failures import ApiError, bad_parameters, died
 from .formats import config_id
-from .nodes import VM
+from .path_params import VM
 from .rights import perm
-from .runtime import RuntimeFailed
 from .schema import Param, boolean, integer, list_of, needed, split_list, text
 from .storage import unheard
 from .tasks import Worker
 from .vm_config import check_lock, digest, stored_description
+from .vm_pending import apply_pending, hotplug, is_net
 from .vm_rights import CONFIG_PRIVILEGES, check_bridges, check_keys
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _checked(call: Call) -> Change:
     check_keys(call, change.values, change.delete)
     config = call.sim.configs.record(call.vmid)["config"]
     drives.check_access(call, change.values, config)
-    check_bridges(call, [value for key, value in change.values.items() if _is_net(key)], call.vmid)
+    check_bridges(call, [value for key, value in change.values.items() if is_net(key)])
     if "sshkeys" in change.values:
         keys = urllib.parse.unquote(change.values["sshkeys"]).strip().splitlines()
         if not all(_KEY_LIKE.fullmatch(key.strip()) for key in keys if key.strip()):
@@ -149,7 +149,7 @@ def apply_change(sim: Simulator, vmid: int, change: Change, log: Log) -> None:
             record["pending"][key] = stored
             late = _missing_snippet(sim, key, value, change.values) or late
     if running:
-        _hotplug(sim, vmid, log)
+        hotplug(sim, vmid, log)
     else:
         apply_pending(sim, vmid, log)
     if late is not None:
@@ -172,7 +172,7 @@ def _stored(sim: Simulator, vmid: int, key: str, value: str, *, config: Mapping[
     if drives.is_drive(key):
         made = drives.materialise(sim.storages, vmid, key, value, current=config.get(key), log=log)
         return _as_base(sim, key, made) if config.get("template") == "1" else made
-    if _is_net(key):
+    if is_net(key):
         return stored_net(sim, key, value)
     if key == "tags":
         return ";".join(sorted({tag.lower() for tag in split_list(value)})) or " "
@@ -215,121 +215,6 @@ def check_boot_order(value: str, config: Mapping[str, str]) -> None:
     for device in value.removeprefix("order=").split(";") if value.startswith("order=") else ():
         if device and device not in config:
             raise died(f"invalid bootorder: device '{device}' does not exist'")
-
-
-def _is_net(key: str) -> bool:
-    return key.startswith("net") and key[3:].isdigit()
-
-
-def apply_pending(sim: Simulator, vmid: int, log: Log) -> None:
-    """What a stopped VM does at once and a running one when it stops."""
-    with sim.state.changing():
-        record = sim.configs.record(vmid)
-        for key, force in list(record["delete"].items()):
-            _remove_key(sim, record["config"], key, force=force, log=log)
-        record["delete"].clear()
-        for key, value in record["pending"].items():
-            _set_key(record["config"], key, value)
-        record["pending"].clear()
-
-
-def _set_key(config: dict[str, str], key: str, value: str) -> None:
-    """Replace a value; the volume a drive loses stays as an unused one."""
-    old = drives.volume_of(key, config[key]) if key in config else None
-    if key == "description" and not value:
-        config.pop(key, None)
-        return
-    config[key] = value
-    if key == "boot" and value.startswith("order="):
-        config.pop("bootdisk", None)
-    if old is not None and not drives.is_cdrom(config[key]) and drives.volume_of(key, value) != old:
-        config[drives.free_unused_slot(config)] = old
-
-
-def _remove_key(sim: Simulator, config: dict[str, str], key: str, *, force: bool, log: Log) -> None:
-    value = config.pop(key, None)
-    if value is None:
-        return
-    volid = drives.volume_of(key, value)
-    if volid is None:
-        return
-    if key.startswith("unused") or force or volid.rpartition("/")[2].split(".")[0].endswith("-cloudinit"):
-        sim.storages.remove(volid, log)
-    elif not drives.is_cdrom(value):
-        config[drives.free_unused_slot(config)] = volid
-
-
-def _hotplug(sim: Simulator, vmid: int, log: Log) -> None:
-    """Bring what can be changed live into the running VM; the rest stays pending."""
-    record = sim.configs.record(vmid)
-    features = _features(record)
-    errors: dict[str, str] = {}
-    for key in list(record["delete"]):
-        with _as_error(errors, key):
-            if _unplugged(sim, vmid, key, features):
-                with sim.state.changing():
-                    _remove_key(sim, record["config"], key, force=record["delete"].pop(key), log=log)
-    for key, value in list(record["pending"].items()):
-        with _as_error(errors, key):
-            if record["config"].get(key) == value or _plugged(sim, vmid, key, value, features):
-                with sim.state.changing():
-                    _set_key(record["config"], key, record["pending"].pop(key))
-    if errors:
-        raise bad_parameters(errors)
-
-
-def _features(record: Mapping[str, Any]) -> set[str]:
-    given = record["pending"].get("hotplug", record["config"].get("hotplug", "network,disk,usb"))
-    return {"network", "disk", "usb"} if given == "1" else set(split_list(given))
-
-
-class _as_error:  # noqa: N801 - reads as a statement
-    """A runtime's refusal becomes the error of the option."""
-
-    def __init__(self, errors: dict[str, str], key: str) -> None:
-        self._errors, self._key = errors, key
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, RuntimeFailed):
-            self._errors[self._key] = f"hotplug problem - {error}\n"
-            return True
-        return False
-
-
-def _unplugged(sim: Simulator, vmid: int, key: str, features: set[str]) -> bool:
-    if key in vm_options.AT_ONCE or key.startswith(("unused", "ipconfig")):
-        return True
-    if _is_net(key) and "network" in features:
-        sim.runtime.unplug(vmid, int(key[3:]))
-        return True
-    return drives.is_drive(key) and "disk" in features and key.startswith(("scsi", "virtio"))
-
-
-def _plugged(sim: Simulator, vmid: int, key: str, value: str, features: set[str]) -> bool:
-    if key in vm_options.AT_ONCE or key.startswith(("unused", "ipconfig")):
-        return True
-    if _is_net(key):
-        return _net_plugged(sim, vmid, key, value, features)
-    if drives.is_drive(key):
-        return drives.is_cdrom(value) or ("disk" in features and key.startswith(("scsi", "virtio")))
-    return False
-
-
-def _net_plugged(sim: Simulator, vmid: int, key: str, value: str, features: set[str]) -> bool:
-    """Another bridge is plugged live in any case, another MAC or model only with the hotplug feature `network`."""
-    old = sim.configs.record(vmid)["config"].get(key)
-    new = vm_options.NET.parse(value, key)
-    before = vm_options.NET.parse(old, key) if old is not None else {}
-    same_card = bool(before) and all(
-        before.get(name) == new.get(name) for name in ("model", "macaddr", "queues", "mtu")
-    )
-    if not same_card and "network" not in features:
-        return False
-    sim.runtime.replug(vmid, int(key[3:]), new["macaddr"], new.get("bridge", ""))
-    return True
 
 
 def _config_params() -> dict[str, Param]:

@@ -68,7 +68,13 @@ def _bodies(recorded: Mapping[str, Any], body: Mapping[str, Any], replaced: Mapp
         cut = " ".join(recorded.get("trimmed") or ())
         whole = {key: value for key, value in theirs["data"].items() if key not in cut}
         found += _values(whole, body["data"] or {}, replaced)
-    if _LOG.search(path) and isinstance(theirs["data"], list) and not recorded.get("trimmed") and theirs["data"]:
+    if (
+        _LOG.search(path)
+        and isinstance(theirs["data"], list)
+        and not recorded.get("trimmed")
+        and theirs["data"]
+        and body["data"]
+    ):
         last, mine = theirs["data"][-1]["t"], body["data"][-1]["t"]
         # A running copy ends wherever it is.
         if plain(last, {}) != plain(mine, replaced) and not last.startswith("transferred"):

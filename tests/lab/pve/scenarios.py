@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +88,6 @@ def _header(name: str, value: str) -> Before:
 
 
 def _secrets(replay: Replay) -> dict[str, str]:
-    import urllib.parse  # noqa: PLC0415
-
     cookie = replay.node.credentials["root@pam"]["Cookie"].partition("=")[2]
     ticket = urllib.parse.unquote(cookie)
     forged = re.sub(r"::.{4}", "::AAAA", ticket)
@@ -103,13 +102,6 @@ def _without_csrf(value: str | None) -> Before:
         exchange["auth"] = "odd"
 
     return before
-
-
-def _renewed_ticket(replay: Replay, exchange: dict[str, Any]) -> None:
-    """What the answer before gave is another user's cookie here."""
-    ticket = replay.node.ask("POST", "/access/ticket", exchange["params"], user=None)
-    assert ticket.status in {200, 400}
-    replay.node.credentials["ticket:root2"] = replay.node.credentials["root@pam"]
 
 
 def _renewed(replay: Replay, exchange: dict[str, Any]) -> None:
@@ -169,12 +161,6 @@ def _kill_clone(replay: Replay, exchange: dict[str, Any]) -> None:
     """The recorder killed the worker with SIGKILL on the node."""
     upid = replay._translated(exchange["path"]).split("/")[4]
     replay.node.control(op="kill-task", upid=upid)
-
-
-def _fresh_digest(replay: Replay, exchange: dict[str, Any]) -> None:
-    """The digest that is right now, where the recorder had read it in a call that was left out."""
-    current = replay.node.ask("GET", exchange["path"]).data["digest"]
-    replay.digests[exchange["params"]["digest"]] = current
 
 
 def _stop_vm(vmid: int) -> Before:

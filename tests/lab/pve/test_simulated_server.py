@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import shutil
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.lab.pve.served import NODE, Node
+from tests.lab.pve.served import NODE, ROOT, Node
 
 CONFIG = f"{NODE}/qemu/200/config"
 
@@ -82,9 +88,9 @@ def test_a_wrong_request_at_the_side_door_is_refused_in_words(node: Node) -> Non
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(node.folder / "state/control.sock"))
         connection.sendall(b'{"op": "nonsense"}\n{"op": "fault", "kind": "odd"}\n')
-        lines = connection.makefile().readline, connection.makefile().readline
-        first = lines[0]()
-    assert "unknown op 'nonsense'; one of counters" in first
+        answers = connection.makefile()
+        assert "unknown op 'nonsense'; one of counters" in answers.readline()
+        assert "unknown kind 'odd'; one of status" in answers.readline()
 
 
 def test_an_edited_file_shows_as_if_somebody_had_edited_it(node: Node) -> None:
@@ -104,17 +110,13 @@ def test_a_stand_alone_node_has_no_cluster_ha_or_replication(node: Node) -> None
 
 
 def test_the_nodes_figures_are_the_machines_own(node: Node) -> None:
-    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - one line of it
-        total = int(file.readline().split()[1]) * 1024
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     status = node.read(f"{NODE}/status")
     assert status["memory"]["total"] == total
     assert status["pveversion"] == f"pve-manager/{node.read('/version')['version']}/{node.read('/version')['repoid']}"
 
 
 def test_the_certificate_it_shows_is_the_one_it_speaks_with(node: Node) -> None:
-    import hashlib  # noqa: PLC0415
-    import ssl  # noqa: PLC0415
-
     pem = (node.folder / "cert.pem").read_text()
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, 64, 2))
@@ -122,3 +124,14 @@ def test_the_certificate_it_shows_is_the_one_it_speaks_with(node: Node) -> None:
     assert own["fingerprint"] == fingerprint == node.read("/nodes")[0]["ssl_fingerprint"]
     assert own["san"] == ["127.0.0.1", "localhost", "hv01"]
     assert (own["public-key-type"], own["public-key-bits"]) == ("rsaEncryption", 2048)
+
+
+def test_the_folder_alone_runs_with_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    """So it is copied into the lab's hypervisor; -S leaves the site's packages out."""
+    shutil.copytree(ROOT / "harness/lab/pve", tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__"))
+    names = [path.stem for path in (tmp_path / "simulator").glob("*.py") if path.stem != "__init__"]
+    imports = "; ".join(f"import simulator.{name}" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", imports], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
