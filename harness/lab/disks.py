@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from harness.lab.credentials import PURPOSES, Credentials, HostKey
+from harness.lab.machines import mac_of
 from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, SECRETS, SIMULATOR
 from harness.lab.seed import seed_of, simulator_options
 from harness.lab.spec import LabMachine, LabSpec
@@ -95,9 +96,7 @@ def _machine(machine: LabMachine, *, layers: list[Path], inside: str) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "layers").write_text(":".join(str(layer) for layer in layers))
     (folder / "hostname").write_text(machine.name)
-    # 02:99:… and the address's last bytes: local, and easy to recognise in a capture.
-    mac = f"02:99:{machine.address.packed.hex(':')}"
-    (folder / "nics").write_text(f"port-{machine.name} {inside} {mac} lan\n")
+    (folder / "nics").write_text(f"port-{machine.name} {inside} {mac_of(machine.address)} lan\n")
     (folder / "mounts").write_text("")
     return folder
 

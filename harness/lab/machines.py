@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut
@@ -18,13 +19,19 @@ START_S = 10.0
 START_TIME = 19  # index in /proc/PID/stat behind the command's name
 
 
+def mac_of(address: IPv4Address) -> str:
+    """Locally administered, and easy to recognise in a capture: 02:99 and the address."""
+    return f"02:99:{address.packed.hex(':')}"
+
+
 def start_switch(spec: LabSpec) -> None:
     """The bridge everything is plugged into, and the link from it to this machine."""
     folder = MACHINES / "switch"
     folder.mkdir(parents=True)
     address = f"{spec.tool_address}/{spec.network.prefixlen}"
     outside = f"/proc/{os.getpid()}/ns/net"
-    _launch(folder, ["unshare", "--net", str(BIN / "switch"), str(folder), outside, LINK, address])
+    plug = [LINK, mac_of(spec.tool_address), address]
+    _launch(folder, ["unshare", "--net", str(BIN / "switch"), str(folder), outside, *plug])
     wait_started(folder)
 
 

@@ -82,9 +82,10 @@ def _api(record: Record) -> LabApi:
 def _guests(record: Record) -> tuple[LabGuest, ...]:
     """From the simulator's files, not its API: looking must not use up a fault somebody has set."""
     root = root_of(record.hypervisor[0])
-    if root is None or not (root / SIMULATOR_STATE / "state.json").exists():
+    text = _text(root, f"{SIMULATOR_STATE}/state.json")
+    if root is None or text is None:
         return ()
-    known: dict[str, Any] = json.loads((root / SIMULATOR_STATE / "state.json").read_text())
+    known: dict[str, Any] = json.loads(text)
     leases = _leases(record.router[0])
     return tuple(_guest(int(vmid), vm["config"], root, leases) for vmid, vm in sorted(known["vms"].items()))
 
@@ -109,8 +110,14 @@ def _guest(vmid: int, config: dict[str, str], root: Path, leases: dict[str, str]
 
 def _leases(router: str) -> dict[str, str]:
     """Address by MAC, as dnsmasq keeps them: expiry, MAC, address, name, client identifier."""
-    root = root_of(router)
-    if root is None or not (root / LEASES).exists():
-        return {}
-    fields = [line.split() for line in (root / LEASES).read_text().splitlines()]
+    text = _text(root_of(router), LEASES)
+    fields = [line.split() for line in (text or "").splitlines()]
     return {line[1].lower(): line[2] for line in fields if len(line) >= 4}
+
+
+def _text(root: Path | None, name: str) -> str | None:
+    """A file of a machine; None when it has none, or when the machine ends while we look."""
+    try:
+        return None if root is None else (root / name).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
