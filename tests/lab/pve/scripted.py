@@ -91,6 +91,11 @@ class Script:
     def unplug(self, vmid: int, slot: int) -> None:
         self._guests[vmid].nics.pop(slot, None)
 
+    def end(self) -> None:
+        """A test's guests do not outlive it."""
+        for vmid in list(self._guests):
+            self.stop(vmid)
+
     def _is_up(self, vmid: int) -> bool:
         guest = self._guests.get(vmid)
         return vmid not in self._deaf and guest is not None and time.monotonic() >= guest.booted_at
@@ -230,4 +235,8 @@ if __name__ == "__main__":
     # The simulator's own arguments behind three of ours: pace, deaf guests, folder.
     pace, deaf, folder, *rest = sys.argv[1:]
     numbers = [int(number) for number in deaf.split(",") if number]
-    main([*rest, "--pace", pace], Script(pace=float(pace), deaf=numbers, folder=Path(folder)))
+    script = Script(pace=float(pace), deaf=numbers, folder=Path(folder))
+    try:
+        main([*rest, "--pace", pace], script)
+    finally:
+        script.end()
