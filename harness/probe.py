@@ -163,8 +163,12 @@ def tls_fingerprint(url: str, timeout_s: float = 5.0) -> str:
 def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = None) -> str | None:
     """How something that already has this address showed itself; None when nothing did.
 
-    A neighbour entry with `ignored_mac` is no stranger: the kernel remembers for half a minute a guest that is gone.
+    The kernel remembers for half a minute who had an address, and sends there what is meant for whoever has it now.
+    Root makes it forget first. Others see a new owner only after that time, and an entry with `ignored_mac`, a guest
+    that is gone, is no stranger.
     """
+    for _, device in _neighbours(address):
+        _tool(["ip", "neigh", "del", address, "dev", device], 5, "iproute2")
     looks: tuple[Callable[[], str | None], ...] = (
         lambda: _answers_ping(address, timeout_s),
         lambda: _answers_tcp(address, 22, timeout_s),
@@ -198,12 +202,20 @@ def _answers_tcp(address: str, port: int, timeout_s: float) -> str | None:
 
 def _is_neighbour(address: str, ignored_mac: str | None) -> str | None:
     """An entry that is not REACHABLE was not confirmed lately: an old one proves nothing."""
-    ended = _tool(["ip", "-json", "neigh", "show", "to", address], 5, "iproute2")
-    for entry in json.loads(ended.stdout or "[]"):
-        mac = str(entry.get("lladdr", "")).lower()
-        if "REACHABLE" in entry.get("state", []) and mac and mac != (ignored_mac or "").lower():
-            return f"{address} is held by the NIC {mac} on {entry['dev']} (neighbour table)"
+    for mac, device in _neighbours(address, state="REACHABLE"):
+        if mac != (ignored_mac or "").lower():
+            return f"{address} is held by the NIC {mac} on {device} (neighbour table)"
     return None
+
+
+def _neighbours(address: str, state: str | None = None) -> list[tuple[str, str]]:
+    """(MAC, device) of what the kernel knows of an address, in that state only when one is given."""
+    ended = _tool(["ip", "-json", "neigh", "show", "to", address], 5, "iproute2")
+    return [
+        (str(entry["lladdr"]).lower(), str(entry["dev"]))
+        for entry in json.loads(ended.stdout or "[]")
+        if "lladdr" in entry and state in (None, *entry.get("state", []))
+    ]
 
 
 def _tool(argv: list[str], limit_s: float, package: str) -> subprocess.CompletedProcess[str]:

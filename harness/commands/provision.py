@@ -118,6 +118,7 @@ def render_provisioned(contract: Contract, done: Provisioned) -> dict[str, Any]:
                 "guest": result.guest,
                 "vmid": result.vmid,
                 "outcome": result.outcome,
+                "identity_by": result.identity_by,
                 "seconds": result.seconds,
                 "upids": result.upids,
                 "warnings": result.warnings,

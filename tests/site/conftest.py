@@ -9,7 +9,7 @@ import pytest
 from tests.site.driver import Site, require_lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The lab up and provisioned, from nothing; gone afterwards."""
     require_lab()
