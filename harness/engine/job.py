@@ -19,7 +19,7 @@ from harness.pve.client import Writer
 from harness.pve.upid import TaskEnd
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the user asked for the end
+class Cancelled(Exception):
     """The run is being stopped; raised at the next point where stopping leaves a state the next run understands."""
 
 

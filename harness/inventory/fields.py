@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 
-class Unsound(Exception):  # noqa: N818 - no failure: a rule that needs a value which is itself wrong stops here
+class Unsound(Exception):
     """A value was asked for that the inventory does not soundly say."""
 
 

@@ -13,11 +13,11 @@ from harness.pve.errors import Dropped, Rejected
 from harness.wait import wait_until
 
 
-class AgentSilent(HarnessError):  # noqa: N818 - named after what happened
+class AgentSilent(HarnessError):
     """The agent does not answer (yet): the guest boots, hangs, or has none."""
 
 
-class AgentForbids(HarnessError):  # noqa: N818 - named after what happened
+class AgentForbids(HarnessError):
     """The agent answers and does not do this: the guest's own settings block the command."""
 
 

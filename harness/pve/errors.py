@@ -21,19 +21,19 @@ class Stalled(Dropped):
     """No answer came within the time limit; asking again costs that time once more."""
 
 
-class Locked(HarnessError):  # noqa: N818 - named after what happened
+class Locked(HarnessError):
     """Somebody else is working on it; PVE did nothing."""
 
 
-class Absent(HarnessError):  # noqa: N818 - named after what happened
+class Absent(HarnessError):
     """The object is not there (PVE answers 500, never 404)."""
 
 
-class Conflict(HarnessError):  # noqa: N818 - named after what happened
+class Conflict(HarnessError):
     """The configuration changed since it was read; PVE did nothing."""
 
 
-class Rejected(HarnessError):  # noqa: N818 - named after what happened
+class Rejected(HarnessError):
     """PVE understood and declined; `words` is its own sentence."""
 
     words: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +11,10 @@ from typing import Protocol
 from _pytest.outcomes import Skipped
 
 from harness.contract import Declared
+from harness.evidence import Fact
 
 
-class Broken(AssertionError):  # noqa: N818 - named after what happened, as in harness.errors
+class Broken(AssertionError):
     """A promise that does not hold: looked at, and wrong."""
 
 
@@ -29,9 +31,13 @@ class HasPlace(Protocol):
 
 @dataclass(frozen=True)
 class Expect:
-    """Compare what was seen with what is declared; `site` completes the command that comes next."""
+    """Compare what was seen with what is declared; `site` completes the command that comes next.
+
+    What is declared is evidence too: `note` takes it.
+    """
 
     site: str
+    note: Callable[[Fact], None]
 
     def __call__(self, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> None:
         """Hold `seen` against `expected`."""
@@ -41,6 +47,7 @@ class Expect:
     def that(self, ok: bool, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> None:
         """As the call, for a comparison the caller made."""
         __tracebackhide__ = True
+        self.note(Fact("inventory", f"{what}, declared at {place(at.declared)}", show(expected), time.time()))
         if not ok:
             raise self.broken(what, seen, expected, at=at, do=do)
 

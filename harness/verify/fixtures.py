@@ -35,8 +35,8 @@ def hypervisor(contract: Contract) -> Hypervisor:
 
 
 @pytest.fixture(scope="session")
-def expect(contract: Contract) -> Expect:
-    return Expect(contract.site)
+def expect(contract: Contract, site: SiteView) -> Expect:
+    return Expect(contract.site, site.looks.note)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.contract import Declared
+from harness.evidence import Fact
 from harness.verify.expect import Broken, Expect, place, show
 from tests import sites
 
-EXPECT = Expect("dvntm")
+NOTED: list[Fact] = []
+EXPECT = Expect("dvntm", NOTED.append)
 
 
 def test_the_sentence_has_all_its_parts() -> None:
@@ -53,3 +55,10 @@ def test_values_are_shown_as_words(value: object, text: str) -> None:
 def test_a_place_below_the_current_folder_is_short() -> None:
     assert place(Declared(Path.cwd() / "inventory/lab/hosts.yml", 4)) == "inventory/lab/hosts.yml:4"
     assert place(Declared(Path("/elsewhere/hosts.yml"), 4)) == "/elsewhere/hosts.yml:4"
+
+
+def test_what_is_declared_is_evidence_of_a_pass_too() -> None:
+    NOTED.clear()
+    EXPECT("protection of logs-vm01", True, True, at=sites.guest(), do="./invoke plan")
+    assert [(fact.source, fact.answered) for fact in NOTED] == [("inventory", "yes")]
+    assert "inventory/lab/host_vars/x.yml:3" in NOTED[0].asked

@@ -16,11 +16,11 @@ class GuestNic(NamedTuple):
     bridge: str
 
 
-class RuntimeFailed(Exception):  # noqa: N818 - named after what happened, like harness.errors
+class RuntimeFailed(Exception):
     """The runtime could not do it; the text is what ends up behind `TASK ERROR:`, so write it as PVE would."""
 
 
-class AgentNotRunning(Exception):  # noqa: N818 - named after what happened
+class AgentNotRunning(Exception):
     """Nothing answers on the guest agent's socket."""
 
 

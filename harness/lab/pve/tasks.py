@@ -20,7 +20,7 @@ KEPT = 1000  # finished tasks
 Log = Callable[[str], None]
 
 
-class Interrupted(ApiError):  # noqa: N818 - what happened to the worker
+class Interrupted(ApiError):
     """Somebody stopped the task."""
 
     def __init__(self) -> None:
