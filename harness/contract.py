@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NewType
-
-if TYPE_CHECKING:
-    from harness.inventory import Inventory
+from typing import Literal, NewType
 
 Mac = NewType("Mac", str)  # lowercase, colons
 VmId = NewType("VmId", int)  # 100..999999999
@@ -273,10 +270,3 @@ class Contract:
             if guest.name == name:
                 return guest
         raise KeyError(name)
-
-
-def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
-    """What must be true of the inventory's site; nothing is derived in place of what the inventory says."""
-    from harness.inventory.resolving import resolve_contract  # noqa: PLC0415 - the inventory speaks in these nouns
-
-    return resolve_contract(inventory, state_dir=state_dir)

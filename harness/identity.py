@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.contract import Mac
-from harness.errors import Invalid
-
-if TYPE_CHECKING:
-    from harness.inventory import Inventory
 
 # The ecosystem's grammar: an optional role, a two-letter form, two digits.
 _HOST_NAME = re.compile(r"^(?:([a-z0-9]+(?:-[a-z0-9]+)*)-)?(hv|vm|ph|pi|em|rt|sw|ap)(\d{2})$")
@@ -85,19 +80,3 @@ def next_free_mac(namespace: Namespace, taken: Iterable[str], *, category: str, 
         if (mac := compose_mac(namespace, category=category, group=group, index=index)) not in held:
             return mac
     raise ValueError(f"all {_HIGHEST_INDEX} addresses of {category}/{group} are taken")
-
-
-def propose_mac(inventory: Inventory, *others: Inventory, category: str, group: str) -> Mac:
-    """The next free MAC for a new VM of `inventory`'s site, over all the sites given."""
-    taken = [mac for site in (inventory, *others) for mac in site.macs]
-    namespace = inventory.mac_namespace
-    for key, name, known in (("roles", category, namespace.roles), ("groups", group, namespace.groups)):
-        if name not in known:
-            happened = f"mgmt_mac_namespace.{key} has no {name!r}"
-            do = f"Choose one of {', '.join(known)}, or give {name!r} a byte there"
-            raise Invalid(tried="propose a MAC", on=inventory.site, happened=happened, do=do)
-    try:
-        return next_free_mac(namespace, taken, category=category, group=group)
-    except ValueError as cause:
-        do = "Add a group to mgmt_mac_namespace.groups"
-        raise Invalid(tried="propose a MAC", on=inventory.site, happened=str(cause), do=do) from cause

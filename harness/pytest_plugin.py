@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         record = config.stash[RECORD] = _start(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    view = config.stash[SITE] = _view(config, record)
+    view = config.stash[SITE] = _view(record)
     config.stash[PINNED] = lambda: read_pin(
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
@@ -84,10 +84,9 @@ def _contract(config: pytest.Config) -> Contract:
     return given or open_contract(config.getoption("inventory"), config.getoption("site"))
 
 
-def _view(config: pytest.Config, record: RunRecord) -> SiteView:
+def _view(record: RunRecord) -> SiteView:
     """Nothing is contacted yet, and no secret is read: that is left to the first check that needs it."""
-    inventory: Path = config.getoption("inventory")
-    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, inventory, evidence))
+    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import routers
-from harness.contract import Contract, Guest, SecretRef, resolve
+from harness.contract import Contract, Guest, SecretRef
 from harness.errors import Invalid
 from harness.evidence import Evidence, Secret
-from harness.inventory import load
+from harness.inventory import load, resolve
 from harness.pve.client import Client, Writer, connect
 from harness.remote import hosts, ssh
 from harness.secrets import read_secret
@@ -30,16 +30,16 @@ def open_contract(inventory: Path, site: str) -> Contract:
     return resolve(load(inventory, site), state_dir=state_folder(site))
 
 
-def open_reader(contract: Contract, inventory: Path, evidence: Evidence | None = None) -> Client:
+def open_reader(contract: Contract, evidence: Evidence | None = None) -> Client:
     """A client that cannot write, with the token that may not either."""
-    secret, fingerprint = _credential(contract, inventory, "verify")
+    secret, fingerprint = _credential(contract, "verify")
     api = contract.hypervisor.api
     return connect(api, purpose="verify", secret=secret, evidence=evidence, read_only=True, fingerprint=fingerprint)
 
 
-def open_writer(contract: Contract, inventory: Path, evidence: Evidence | None = None) -> Writer:
+def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
     """The client that `provision` changes VMs with."""
-    secret, fingerprint = _credential(contract, inventory, "provision")
+    secret, fingerprint = _credential(contract, "provision")
     api = contract.hypervisor.api
     return connect(api, purpose="provision", secret=secret, evidence=evidence, read_only=False, fingerprint=fingerprint)
 
@@ -61,7 +61,7 @@ def open_lease_look(contract: Contract) -> Iterator[Callable[[Guest], str | None
         yield lease
 
 
-def _credential(contract: Contract, inventory: Path, purpose: str) -> tuple[Secret, str | None]:
+def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:
     """The token's secret, and the certificate's fingerprint where the inventory refers to it."""
     api = contract.hypervisor.api
     token = api.tokens.get(purpose)
@@ -72,6 +72,6 @@ def _credential(contract: Contract, inventory: Path, purpose: str) -> tuple[Secr
             happened=f"mgmt_hypervisor.api.tokens has no `{purpose}` ({contract.hypervisor.declared})",
             do=f"Declare the token's id and where its secret is kept under api.tokens.{purpose}",
         )
-    base = inventory / contract.site
+    base = contract.site_folder
     fingerprint = read_secret(api.fingerprint, base=base).reveal() if isinstance(api.fingerprint, SecretRef) else None
     return read_secret(token.secret, base=base), fingerprint

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import inventory
-from harness.contract import Contract, Record, Reservation, SecretRef, resolve
+from harness.contract import Contract, Record, Reservation, SecretRef
+from harness.inventory import resolve
 
 SHIPPED = Path(__file__).parent.parent / "inventory"
 STATE = Path("/state/site")

@@ -18,8 +18,8 @@ from harness.identity import (
     next_free_mac,
     parse_host_name,
     parse_mac,
-    propose_mac,
 )
+from harness.inventory import propose_mac
 
 SHIPPED = Path(__file__).parent.parent / "inventory"
 NAMESPACE = Namespace("02:de", "20", {"observability": "01", "access": "03"}, {"metrics": "01", "oob": "0a"})

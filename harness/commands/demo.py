@@ -32,7 +32,7 @@ def demo(*, keep: bool, html: Path | None) -> int:
         start(contract, out)
     try:
         with _phase("provision", out):
-            done = build(contract, INVENTORY, None, out)
+            done = build(contract, None, out)
         if done.failed:
             return 2
         with _phase("verify", out):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness import identity
 from harness import inventory as inventories
 from harness.commands.front import console, front
 from harness.site import open_contract
@@ -36,7 +35,7 @@ def show(folder: Path, site: str) -> int:
 @front
 def mac(folder: Path, site: str, category: str, group: str) -> int:
     """The next free MAC of the site's namespace, over all sites."""
-    print(identity.propose_mac(*inventories.survey(folder, site), category=category, group=group))
+    print(inventories.propose_mac(*inventories.survey(folder, site), category=category, group=group))
     return 0
 
 

@@ -23,7 +23,7 @@ from harness.site import open_contract, open_lease_look, open_reader, open_write
 def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int:
     """Say what `provision` would do; 2 when it would refuse."""
     contract = open_contract(inventory, site)
-    found = engine.make_plan(contract, open_reader(contract, inventory), _only(guest))
+    found = engine.make_plan(contract, open_reader(contract), _only(guest))
     if as_json:
         print(json.dumps(render_plan(contract, found), indent=2))
     else:
@@ -36,24 +36,24 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
     """Make what is missing; 0 when every guest is there."""
     contract = open_contract(inventory, site)
     out = console(to_stderr=as_json)
-    if sys.stdin.isatty() and not yes and not _agreed(contract, inventory, guest, out):
+    if sys.stdin.isatty() and not yes and not _agreed(contract, guest, out):
         out.print("Nothing was changed.")
         return 0
-    done = build(contract, inventory, guest, out)
+    done = build(contract, guest, out)
     if as_json:
         print(json.dumps(render_provisioned(contract, done), indent=2))
     return 2 if done.failed else 0
 
 
-def build(contract: Contract, inventory: Path, guest: str | None, out: Console) -> Provisioned:
+def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
     """Provision with live progress and a summary at the end."""
     with ExitStack() as stack:
         lease = stack.enter_context(open_lease_look(contract))
         progress = stack.enter_context(GuestProgress(out))
         done = engine.provision(
             contract,
-            open_writer(contract, inventory),
-            reader=open_reader(contract, inventory),
+            open_writer(contract),
+            reader=open_reader(contract),
             looks=engine.real_looks(contract, lease),
             report=progress.report,
             only=_only(guest),
@@ -130,9 +130,9 @@ def render_provisioned(contract: Contract, done: Provisioned) -> dict[str, Any]:
     }
 
 
-def _agreed(contract: Contract, inventory: Path, guest: str | None, out: Console) -> bool:
+def _agreed(contract: Contract, guest: str | None, out: Console) -> bool:
     """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
-    found = engine.make_plan(contract, open_reader(contract, inventory), _only(guest))
+    found = engine.make_plan(contract, open_reader(contract), _only(guest))
     if found.empty or found.refusals:
         return True
     show_plan(found, out)

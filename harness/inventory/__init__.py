@@ -14,11 +14,26 @@ from harness.inventory.fields import Unsound
 from harness.inventory.merge import read_site
 from harness.inventory.positions import Tagged
 from harness.inventory.problems import Problem
+from harness.inventory.proposing import propose_mac
+from harness.inventory.resolving import resolve
 from harness.inventory.schema import json_schema
 from harness.inventory.show import show
 from harness.inventory.site import Host, Inventory
 
-__all__ = ["Host", "Inventory", "Problem", "check", "json_schema", "load", "show", "sites", "survey", "variables"]
+__all__ = [
+    "Host",
+    "Inventory",
+    "Problem",
+    "check",
+    "json_schema",
+    "load",
+    "propose_mac",
+    "resolve",
+    "show",
+    "sites",
+    "survey",
+    "variables",
+]
 
 
 def sites(folder: Path) -> list[str]:

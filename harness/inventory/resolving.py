@@ -34,7 +34,7 @@ from harness.inventory.fields import Secret
 from harness.inventory.site import Host, Inventory, normal_mac, parse_address
 
 
-def resolve_contract(inventory: Inventory, *, state_dir: Path) -> Contract:
+def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
     """The contract of a sound inventory; nothing is read but the inventory's own values."""
     settings, domain = inventory.settings, inventory.domain
     segments = inventory.sound_segments

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import inventory
-from harness.contract import resolve
+from harness.inventory import resolve
 from tests.inventory.trees import copy_shipped, write
 
 # Switches, access points, boards and a builder beside the management plane, as owners of a whole site write them.

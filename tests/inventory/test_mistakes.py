@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors, inventory
-from harness.contract import resolve
+from harness.inventory import resolve
 from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, SITE, VM, Mistake
 from tests.inventory.mistakes_of_form import KEY_MISTAKES, SECRET_MISTAKES, WAIVER_MISTAKES, YAML_MISTAKES
 from tests.inventory.mistakes_of_identity import MAC_MISTAKES, SHARED_MISTAKES

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from harness import inventory
-from harness.contract import resolve
+from harness.inventory import resolve
 from tests.inventory.trees import SHIPPED
 
 
