@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from .control import serve_control
 from .dispatch import Dispatcher
 from .options import parse_options
+from .pvesh_socket import serve_pvesh
 from .runtime import GuestRuntime
 from .seed import apply_seed_file
 from .server import Server
@@ -26,8 +27,10 @@ def main(arguments: Sequence[str], runtime: GuestRuntime | None = None) -> None:
             apply_seed_file(sim, options.seed)
         sim.state.save()
     sim.broadcasts.run(sim)
-    server = Server(options, Dispatcher(sim))
+    dispatcher = Dispatcher(sim)
+    server = Server(options, dispatcher)
     serve_control(sim, options.state / "control.sock")
+    serve_pvesh(sim, dispatcher, options.state / "pvesh.sock")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     (options.state / "port").write_text(f"{server.server_port}\n", encoding="ascii")
     host = f"[{server.server_name}]" if ":" in server.server_name else server.server_name

@@ -1,0 +1,32 @@
+"""Serve the node's own `pvesh` on a unix socket for root: its arguments as one JSON line, its outcome back."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from . import pvesh
+from .dispatch import Dispatcher, DroppedError
+from .simulator import Simulator
+
+
+def serve_pvesh(sim: Simulator, dispatcher: Dispatcher, path: Path) -> None:
+    """Answer on `path` in the background."""
+    path.unlink(missing_ok=True)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            line = self.rfile.readline()
+            try:
+                outcome = pvesh.run(sim, dispatcher, json.loads(line)["argv"])
+            except DroppedError:
+                return  # a fault was asked for: the program is to die without a word
+            self.wfile.write(json.dumps(asdict(outcome)).encode() + b"\n")
+
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    server.daemon_threads = True
+    path.chmod(0o600)
+    threading.Thread(target=server.serve_forever, name="pvesh", daemon=True).start()
