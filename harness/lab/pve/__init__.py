@@ -46,9 +46,9 @@ Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "resu
     {"op": "broadcast", "regular": true, "except": [VMID]}   one round of pvestatd now
     {"op": "seed", "seed": {...}, "directory": DIR}   more of the seed format
 
-pvesh (DIR/pvesh.sock, root only): {"argv": ["get", "/version", "--output-format", "json"]} is answered as root@pam with
-{"stdout", "stderr", "code"}; /usr/bin/pvesh of the stand-in package sends its arguments there. Calls are counted, and
-faults hold for them, as for those over HTTPS.
+Tools (DIR/pvesh.sock, root only): {"program": "pvesh", "argv": ["get", "/version"]} is answered as root@pam with
+{"stdout", "stderr", "code"}; /usr/bin/pvesh and /usr/sbin/pveum of the stand-in package send their arguments there.
+Calls are counted, and faults hold for them, as for those over HTTPS.
 
 Not imitated yet: vzdump, restore, snapshots, uploads, move_disk, containers, writes of network, DNS and time.
 """

@@ -64,15 +64,31 @@ def run(sim: Simulator, dispatcher: Dispatcher, arguments: Sequence[str]) -> Out
     if found is None:
         return Outcome(stderr=f"No '{command}' handler defined for '{path}'\n", code=NO_HANDLER)
     route, from_path = found
-    schema = {name: param for name, param in route.params.items() if name not in from_path}
+    return call(sim, dispatcher, Asked(route, path, from_path, f"pvesh {command} <api_path>"), rest[1:])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is called, with what is settled before the options are read; `shown` begins the usage."""
+
+    route: Route
+    path: str
+    given: Mapping[str, Any]
+    shown: str
+
+
+def call(sim: Simulator, dispatcher: Dispatcher, asked: Asked, arguments: Sequence[str]) -> Outcome:
+    """What a program that calls the API itself prints of the answer."""
+    schema = {name: param for name, param in asked.route.params.items() if name not in asked.given}
+    usage = _usage(asked.shown, schema)
     try:
-        options = parse(schema, rest[1:])
-        answer = dispatcher.call_as_root(route, path, options.sent | from_path)
+        options = parse(schema, arguments)
+        answer = dispatcher.call_as_root(asked.route, asked.path, {**options.sent, **asked.given})
     except UsageError as error:
-        return Outcome(stderr=f"{error.said}400 {error}\n{_usage(command, schema)}", code=REFUSED)
+        return Outcome(stderr=f"{error.said}400 {error}\n{usage}", code=REFUSED)
     except ApiError as error:
-        return _failed(error, _usage(command, schema))
-    return _answered(sim, route, answer, options.output)
+        return _failed(error, usage)
+    return _answered(sim, asked.route, answer, options.output)
 
 
 def parse(schema: Mapping[str, Param], arguments: Sequence[str]) -> Options:
@@ -114,9 +130,9 @@ def _put(values: dict[str, Any], name: str, param: Param, value: str) -> None:
         values[name] = value
 
 
-def _usage(command: str, schema: Mapping[str, Param]) -> str:
+def _usage(shown: str, schema: Mapping[str, Param]) -> str:
     needed = [f" --{name} <{param.kind}>" for name, param in sorted(schema.items()) if not param.optional]
-    return f"pvesh {command} <api_path>{''.join(needed)} [OPTIONS] [FORMAT_OPTIONS]\n"
+    return f"{shown}{''.join(needed)} [OPTIONS] [FORMAT_OPTIONS]\n"
 
 
 def _general_usage(arguments: Sequence[str]) -> str:

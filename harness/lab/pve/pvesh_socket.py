@@ -1,4 +1,4 @@
-"""Serve the node's own `pvesh` on a unix socket for root: its arguments as one JSON line, its outcome back."""
+"""Serve the node's own `pvesh` and `pveum` on a unix socket for root: one JSON line each way."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from . import pvesh
+from . import pvesh, pveum
 from .dispatch import Dispatcher, DroppedError
 from .simulator import Simulator
+
+PROGRAMS = {"pvesh": pvesh.run, "pveum": pveum.run}
 
 
 def serve_pvesh(sim: Simulator, dispatcher: Dispatcher, path: Path) -> None:
@@ -21,7 +23,8 @@ def serve_pvesh(sim: Simulator, dispatcher: Dispatcher, path: Path) -> None:
         def handle(self) -> None:
             line = self.rfile.readline()
             try:
-                outcome = pvesh.run(sim, dispatcher, json.loads(line)["argv"])
+                request = json.loads(line)
+                outcome = PROGRAMS[request["program"]](sim, dispatcher, request["argv"])
             except DroppedError:
                 return  # a fault was asked for: the program is to die without a word
             self.wfile.write(json.dumps(asdict(outcome)).encode() + b"\n")

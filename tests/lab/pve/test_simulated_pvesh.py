@@ -21,9 +21,9 @@ TOKEN = "/access/users/verify@pve/token/harness"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="pvesh is for root")
 
 
-def pvesh(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
+def pvesh(node: Node, *arguments: str, name: str = "pvesh") -> subprocess.CompletedProcess[str]:
     """The stand-in's own program, told where this test's simulator listens."""
-    program = node.folder / "pvesh"
+    program = node.folder / name
     program.write_text(PROGRAM.read_text().replace("/var/lib/pve-simulator", str(node.folder / "state")))
     return subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True, check=False)
 
@@ -138,6 +138,47 @@ def test_a_token_it_makes_opens_the_api(node: Node) -> None:
 )
 def test_refusals_are_on_stderr_with_an_exit_status(node: Node, line: str, code: int, stderr: str) -> None:
     done = pvesh(node, *line.split())
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
+
+
+@needs_root
+def test_pveum_changes_what_it_names(node: Node) -> None:
+    """A sentence of ours that ends in a pveum command can be followed on the lab."""
+    for line in (
+        "user add verify@pve --comment reads",
+        "role add MgmtAudit --privs Sys.Audit,VM.Audit",
+        "role modify MgmtAudit --privs Pool.Audit --append 1",
+        "acl modify / --users verify@pve --roles MgmtAudit --propagate 1",
+        "user token add verify@pve harness --privsep 1",
+        "acl modify /vms --tokens verify@pve!harness --roles MgmtAudit",
+        "acl delete / --users verify@pve --roles MgmtAudit",
+        "pool add new",
+    ):
+        done = pvesh(node, *line.split(), name="pveum")
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert set(read(node, "/access/roles/MgmtAudit")) >= {"Sys.Audit", "VM.Audit", "Pool.Audit"}
+    held = {(entry["path"], entry["ugid"]) for entry in read(node, "/access/acl") if entry["roleid"] == "MgmtAudit"}
+    assert held == {("/vms", "verify@pve!harness")}
+    listed = pvesh(node, "user", "token", "list", "verify@pve", "--output-format", "json", name="pveum")
+    assert [token["tokenid"] for token in json.loads(listed.stdout)] == ["harness"]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("line", "code", "stderr"),
+    [
+        ("role add", 255, "400 not enough arguments\npveum role add <roleid> [OPTIONS]\n"),
+        ("pool add mgmt", 2, "create pool failed: pool 'mgmt' already exists\n"),
+        (
+            "acl modify / --users audit@pve",
+            255,
+            "400 Parameter verification failed.\nroles: property is missing and it is not optional\n"
+            "pveum acl modify <path> --roles <string> [OPTIONS] [FORMAT_OPTIONS]\n",
+        ),
+    ],
+)
+def test_pveum_refuses_as_pvesh_does(node: Node, line: str, code: int, stderr: str) -> None:
+    done = pvesh(node, *line.split(), name="pveum")
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
