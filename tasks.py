@@ -48,6 +48,40 @@ def doctor(_: Context) -> None:
     _end(run())
 
 
+@task(help={**SITE, **JSON, "before": "bootstrap, or provision (default: everything both need)"})
+def preflight(
+    _: Context, site: str = "lab", inventory: str | None = None, before: str = "provision", json: bool = False
+) -> None:
+    """Look at all that bootstrap and provision need, and change nothing: 0 nothing is in the way, 2 something is."""
+    from harness.commands.preflight import preflight as run
+
+    _end(run(_folder(inventory), site, before, as_json=json))
+
+
+@task(
+    help={
+        **SITE,
+        "check": "say what differs and change nothing",
+        "rotate-tokens": "end both API tokens and make new ones",
+        "trust-host-key": "take the hypervisor's host key as it is, if none is pinned or declared",
+    }
+)
+def bootstrap(
+    _: Context,
+    site: str = "lab",
+    inventory: str | None = None,
+    check: bool = False,
+    rotate_tokens: bool = False,
+    trust_host_key: bool = False,
+) -> None:
+    """Make the freshly installed hypervisor what the inventory says; a second run changes nothing."""
+    from harness.bootstrap.run import Options
+    from harness.commands.bootstrap import bootstrap as run
+
+    options = Options(check=check, rotate_tokens=rotate_tokens, trust_host_key=trust_host_key)
+    _end(run(_folder(inventory), site, options))
+
+
 @task(help={**SITE, **GUEST, **JSON})
 def plan(
     _: Context, site: str = "lab", inventory: str | None = None, guest: str | None = None, json: bool = False
@@ -216,6 +250,6 @@ def _run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
 
 
-namespace = Collection(demo, doctor, plan, provision, verify, report, test, lint, check)
+namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, report, test, lint, check)
 namespace.add_collection(Collection(inventory_check, inventory_show, inventory_mac, inventory_export), name="inventory")
 namespace.add_collection(Collection(lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -20,6 +20,7 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
 
@@ -44,6 +45,14 @@ def resolve_cname(name: str, server: str, port: int = 53, timeout_s: float = 3.0
     """The canonical name `server` gives for the alias `name`; None when there is none."""
     targets = [_plain(record.target) for record in _ask(name, dns.rdatatype.CNAME, server, port, timeout_s)]
     return targets[0] if targets else None
+
+
+def dns_software(server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
+    """What the DNS server says it is, such as `dnsmasq-2.90`; None where it keeps that to itself."""
+    query = dns.message.make_query("version.bind", dns.rdatatype.TXT, dns.rdataclass.CH)
+    answer = _exchange(query, "its version", server, port, timeout_s)
+    records = [record for rrset in answer.answer if rrset.rdtype == dns.rdatatype.TXT for record in rrset]
+    return b"".join(records[0].strings).decode("ascii", "replace") if records else None
 
 
 def _plain(name: dns.name.Name) -> str:

@@ -12,7 +12,7 @@ from harness.contract import Contract, Guest, SecretRef
 from harness.errors import Invalid
 from harness.evidence import Evidence, Secret
 from harness.inventory import load, resolve
-from harness.pve.client import Client, Writer, connect
+from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
 from harness.secrets import read_secret
 
@@ -30,11 +30,11 @@ def open_contract(inventory: Path, site: str) -> Contract:
     return resolve(load(inventory, site), state_dir=state_folder(site))
 
 
-def open_reader(contract: Contract, evidence: Evidence | None = None) -> Client:
-    """A client that cannot write, with the token that may not either."""
-    secret, fingerprint = _credential(contract, "verify")
+def open_reader(contract: Contract, evidence: Evidence | None = None, *, purpose: Purpose = "verify") -> Client:
+    """A client that cannot write, by default with the token that may not either."""
+    secret, fingerprint = _credential(contract, purpose)
     api = contract.hypervisor.api
-    return connect(api, purpose="verify", secret=secret, evidence=evidence, read_only=True, fingerprint=fingerprint)
+    return connect(api, purpose=purpose, secret=secret, evidence=evidence, read_only=True, fingerprint=fingerprint)
 
 
 def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:

@@ -83,6 +83,10 @@ def test_resolves_aliases(dns_port: int) -> None:
     assert probe.resolve_cname("nobody.lab.example", LOOPBACK, dns_port) is None
 
 
+def test_a_dns_server_says_what_it_is(dns_port: int) -> None:
+    assert str(probe.dns_software(LOOPBACK, dns_port)).startswith("dnsmasq-")
+
+
 def test_a_server_that_is_not_responsible_is_no_absent_name(dns_port: int) -> None:
     with pytest.raises(errors.Refused, match=r"PTR 5\.0\.0\.10\.in-addr\.arpa\..*REFUSED"):
         probe.resolve_ptr("10.0.0.5", LOOPBACK, dns_port)

@@ -142,6 +142,11 @@ class SiteView:
     def host(self) -> HostFacts:
         return HostFacts(self.looks.fetch("host", self._host_look()))
 
+    def ask_host(self, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> Answers:
+        """More questions to the hypervisor's own Debian, in one round trip."""
+        name = self.contract.hypervisor.name
+        return self.looks.fetch(f"host {key}", self._ssh_look(name, commands, "host", timeout_s))
+
     def guest(self, guest: Guest) -> GuestFacts:
         return GuestFacts(self.looks.fetch(f"guest {guest.name}", self._guest_look(guest)))
 
@@ -229,10 +234,12 @@ class SiteView:
     def _guest_look(self, guest: Guest) -> Look[Answers]:
         return self._ssh_look(guest.name, guest_facts.COMMANDS, "guest")
 
-    def _ssh_look(self, name: str, commands: Mapping[str, str], source: str) -> Look[Answers]:
+    def _ssh_look(
+        self, name: str, commands: Mapping[str, str], source: str, timeout_s: float = HOST_TIMEOUT_S
+    ) -> Look[Answers]:
         def look(evidence: Evidence) -> Answers:
             # The one long script is recorded as its single questions instead.
-            host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=HOST_TIMEOUT_S)
+            host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
             self._count_trip()
             try:
                 return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)

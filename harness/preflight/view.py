@@ -1,0 +1,140 @@
+"""Look at a site before anything is changed on it: each look is taken once, and the slow ones all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness import probe
+from harness.contract import Contract
+from harness.errors import HarnessError
+from harness.preflight import host_commands
+from harness.preflight.privileges import Grants, parse_grants
+from harness.pve import read
+from harness.pve.client import Client
+from harness.pve.read import Permissions
+from harness.remote import known_hosts, ssh
+from harness.remote.known_hosts import HostKey
+from harness.site import open_reader
+from harness.verify.batch import Answer, Answers
+from harness.verify.host_facts import HostFacts
+from harness.verify.looks import Looks
+from harness.verify.site_view import SiteView
+
+
+@dataclass
+class View:
+    """What checks ask; everything behind it is a read."""
+
+    contract: Contract
+    site: SiteView
+    connect: Callable[[str], Client]  # a client that cannot write, by the purpose of its token
+
+    @property
+    def looks(self) -> Looks:
+        return self.site.looks
+
+    # --- the hypervisor over SSH -------------------------------------------------------------------------------------
+
+    def pinned_keys(self) -> frozenset[HostKey]:
+        login = ssh.hypervisor_login(self.contract)
+        return known_hosts.look_up(login.known_hosts, login.name, port=login.port)
+
+    def offered_keys(self) -> frozenset[HostKey]:
+        login = ssh.hypervisor_login(self.contract)
+        keys = self.looks.take("host keys", lambda _: probe.ssh_host_keys(login.address, login.port))
+        return frozenset(known_hosts.parse_key(key) for key in keys)
+
+    def login(self) -> Answers:
+        return self.site.ask_host("login", host_commands.LOGIN)
+
+    def host(self) -> HostFacts:
+        """The facts that `verify` judges, too."""
+        self.login()  # whatever keeps us out is one reason, whoever asks
+        return self.site.host()
+
+    def packages(self) -> Answers:
+        self.login()
+        return self.site.ask_host("packages", host_commands.COMMANDS)
+
+    def repositories(self) -> Answer:
+        """`apt-get update` as the host would do it, in a state that is thrown away."""
+        self.login()
+        commands = {"update": host_commands.render_update()}
+        return self.site.ask_host("repositories", commands, host_commands.APT_LIMIT_S).answer("update")
+
+    def knock(self, host: str, port: int) -> Answer:
+        """The first line of a web server, as the hypervisor sees it."""
+        self.login()
+        return self.site.ask_host(f"web {host}", {"knock": host_commands.render_knock(host, port)}).answer("knock")
+
+    # --- the router and the wire -------------------------------------------------------------------------------------
+
+    def dns_software(self) -> str | None:
+        router = self.contract.router
+        return self.looks.take("dns software", lambda _: probe.dns_software(str(router.dns), router.dns_port))
+
+    # --- the API -----------------------------------------------------------------------------------------------------
+
+    def permissions(self, purpose: str) -> Permissions:
+        if purpose == "verify":
+            self.site.version()  # what keeps this token out keeps it out of every look at the API
+        return self.looks.take(f"permissions {purpose}", lambda _: read.read_permissions(self.connect(purpose)))
+
+    def grants(self) -> Grants:
+        """Who was given which role where, as far as the verify token may see it."""
+
+        def look(_: object) -> Grants:
+            client = self.connect("verify")
+            roles: list[dict[str, Any]] = client.get("/access/roles", cached=True)
+            return parse_grants(client.get("/access/acl", cached=True), roles)
+
+        return self.looks.take("grants", look)
+
+    # --- all at once -------------------------------------------------------------------------------------------------
+
+    def prefetch(self, checks: Set[str]) -> None:
+        """Take the slow looks of these checks together; one that fails waits for the check that asks."""
+        self.looks.together([lambda: self._quiet(self.login), lambda: self._quiet(self.offered_keys)])
+        looks: dict[str, Callable[[], object]] = {
+            "host.release": self.host,
+            "host.packages": self.packages,
+            "host.repositories": self.repositories,
+            "api.certificate": self.site.web_certificate,
+            "authority": self.dns_software,
+            "dhcp.reservations": self.site.router,
+            "token.verify": lambda: self.permissions("verify"),
+            "token.provision": lambda: self.permissions("provision"),
+            "provision.plan": self.site.site,
+        }
+        wanted = [look for check, look in looks.items() if check in checks]
+        self.looks.together([lambda look=look: self._quiet(look) for look in wanted])  # type: ignore[misc]
+
+    def _quiet(self, look: Callable[[], object]) -> None:
+        try:
+            look()
+        except HarnessError:
+            return  # kept by Looks, and raised again for the check that asks
+
+    def close(self) -> None:
+        self.site.close()
+
+
+@contextmanager
+def open_view(contract: Contract) -> Iterator[View]:
+    """A view with the credentials the inventory refers to; nothing is asked yet."""
+    site = SiteView(contract, Looks(), lambda evidence: open_reader(contract, evidence))
+    view = View(contract, site, _clients(contract, site))
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def _clients(contract: Contract, site: SiteView) -> Callable[[str], Client]:
+    def connect(purpose: str) -> Client:
+        return site.client() if purpose == "verify" else open_reader(contract, purpose="provision")
+
+    return connect
