@@ -33,6 +33,7 @@ class SecretRef:
 
     kind: Literal["env", "file", "command", "vault"]
     value: str | tuple[str, ...]
+    store: tuple[str, ...] | None = None  # of a command: the one that takes a new value on its standard input
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Ssh:
     port: int
     identity_file: Path | None
     known_hosts: Path | None
+    # Only for the first contact after the installer, and only of the hypervisor.
+    host_key_fingerprint: str | SecretRef | None = None  # SHA256:…; a reference is read when it is needed
+    password: SecretRef | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,24 @@ class Bridge:
 
 
 @dataclass(frozen=True)
+class Packages:
+    """Where the hypervisor's packages come from: lines as in sources.list; nothing else stays enabled."""
+
+    repositories: tuple[str, ...]
+    key: Path | None  # the public key that signed them, where the line names none
+
+
+@dataclass(frozen=True)
+class BackupJob:
+    """The job that backs up the pool; `keep` is PVE's retention without `keep-`."""
+
+    id: str
+    storage: str
+    schedule: str  # PVE's calendar events
+    keep: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What the machine must be; None where nothing is promised. `pending` is the inventory's own reason."""
 
@@ -186,6 +208,11 @@ class Hypervisor:
     pool: str | None
     templates: Mapping[str, Template]
     declared: Declared
+    packages: Packages | None = None
+    time_servers: tuple[str, ...] = ()  # empty: as the installer left it
+    backup: BackupJob | None = None
+    nested: bool = False
+    roles_after: tuple[str, ...] = ()  # Ansible roles of the owner's collections that bootstrap runs after its own
 
 
 @dataclass(frozen=True)

@@ -81,17 +81,27 @@ ClauseId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\.[a-z0-9]+(-[a-z0-9]
 
 
 class Secret(Model):
-    """A reference to a secret: exactly one of the four."""
+    """A reference to a secret: exactly one of the four; `store` is where a command's secret is written to."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [kind]} for kind in ("env", "file", "command", "vault")],
+            "dependentRequired": {"store": ["command"]},
+        }
+    )
     env: Reason | None = Field(None, description="the environment variable that holds it")
     file: Reason | None = Field(None, description="the file that holds it, readable by its owner only")
     command: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="argv whose output it is")
     vault: Reason | None = Field(None, description="the Ansible Vault variable that holds it")
+    store: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="beside command: argv that takes a new value on its standard input"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Secret:
-        if len(self.model_fields_set) != 1 or next(iter(self.model_dump(exclude_none=True)), None) is None:
+        said = self.model_fields_set
+        filled = set(self.model_dump(exclude_none=True))
+        if said != filled or len(said - {"store"}) != 1 or ("store" in said and "command" not in said):
             raise PydanticCustomError("not_one", "exactly one of env, file, command, vault")
         return self
 
@@ -100,6 +110,10 @@ def _kind_of_text(value: Any) -> str:
     return "reference" if isinstance(value, dict | Secret) else "text"
 
 
+HostKeyFingerprint = Annotated[
+    Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$"), Tag("text")] | Annotated[Secret, Tag("reference")],
+    Discriminator(_kind_of_text),
+]
 Fingerprint = Annotated[
     Annotated[str, Field(pattern=r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$"), Tag("text")]
     | Annotated[Secret, Tag("reference")],

@@ -14,6 +14,7 @@ from harness.inventory.fields import (
     Day,
     Fingerprint,
     HexByte,
+    HostKeyFingerprint,
     Model,
     Network,
     OwnersModel,
@@ -43,6 +44,17 @@ class Ssh(Model):
     port: Port = 22
     identity_file: Reason | None = Field(None, description="the private key; relative to the site folder")
     known_hosts: Reason | None = Field(None, description="the pinned host keys; relative to the site folder")
+
+
+class HypervisorSsh(Ssh):
+    """What only the first contact needs stands here too."""
+
+    host_key_fingerprint: HostKeyFingerprint | None = Field(
+        None, description="SHA256:… of one of its host keys, read on its own console, or a reference to it"
+    )
+    password: Secret | None = Field(
+        None, description="a reference to the password the installer was given; for the first contact"
+    )
 
 
 # --- group_vars/all: the site ---------------------------------------------------------------------------------------
@@ -160,6 +172,49 @@ class Storage(Model):
     ]
 
 
+class Packages(Model):
+    repositories: Annotated[
+        list[Annotated[str, Field(pattern=r"^deb (\[[^\]\n]+\] )?\S+ \S+( \S+)*$")]],
+        Field(min_length=1),
+        AfterValidator(unique),
+    ] = Field(description="lines as in sources.list; every other repository is switched off")
+    key: Reason | None = Field(None, description="the public key file that signed them; relative to the site folder")
+
+
+class Time(Model):
+    servers: Annotated[list[Reason], Field(min_length=1), AfterValidator(unique)] = Field(
+        description="NTP servers, by name or address"
+    )
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Keep(Model):
+    last: Count | None = None
+    hourly: Count | None = None
+    daily: Count | None = None
+    weekly: Count | None = None
+    monthly: Count | None = None
+    yearly: Count | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Keep:
+        if not self.model_dump(exclude_none=True):
+            raise PydanticCustomError("not_one", "at least one of last, hourly, daily, weekly, monthly, yearly")
+        return self
+
+
+class BackupJob(Model):
+    job: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]+$")] = Field("nightly", description="the job's id")
+    storage: str = Field(description="the storage the backups go to")
+    schedule: Reason = Field(description="PVE's calendar event, such as '02:00'")
+    keep: Keep = Field(description="how many backups stay")
+
+
+RoleName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
+
+
 class Template(Model):
     name: Reason = Field(description="the template's name on the hypervisor")
     vmid: VmId | None = None
@@ -174,7 +229,7 @@ class Hypervisor(Model):
 
     node: Reason = Field(description="PVE's own name of the node")
     api: Api
-    ssh: Ssh
+    ssh: HypervisorSsh
     pve_version: Annotated[
         str, Field(pattern=r"^\d+\.\d+\.\d+$", description="PVE's version in quotes, such as '8.4.1'")
     ]
@@ -185,6 +240,13 @@ class Hypervisor(Model):
     storages: Annotated[dict[str, Storage], Field(min_length=1)]
     pool: Reason | None = None
     templates: Annotated[dict[str, Template], Field(min_length=1)]
+    packages: Packages | None = Field(None, description="where the packages come from")
+    time: Time | None = Field(None, description="which clocks to follow; nothing: as the installer left it")
+    backup: BackupJob | None = Field(None, description="the job that backs up the pool")
+    nested: bool = Field(False, description="whether VMs may run VMs")
+    roles_after: Annotated[list[RoleName], AfterValidator(unique)] = Field(
+        [], description="roles of installed Ansible collections that bootstrap runs after its own"
+    )
 
 
 # --- A management VM ------------------------------------------------------------------------------------------------

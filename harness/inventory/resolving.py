@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from harness.contract import (
     AllowedStranger,
     Api,
     ApiToken,
+    BackupJob,
     Bridge,
     Contract,
     Guest,
@@ -17,6 +19,7 @@ from harness.contract import (
     Hypervisor,
     Mac,
     Nic,
+    Packages,
     Record,
     Reservation,
     Router,
@@ -83,7 +86,11 @@ def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
         node=said.node,
         address=_fixed_addresses(host)[0],
         api=_api(inventory, said.api),
-        ssh=_ssh(inventory, said.ssh),
+        ssh=replace(
+            _ssh(inventory, said.ssh),
+            host_key_fingerprint=_text_or_reference(inventory, said.ssh.host_key_fingerprint),
+            password=_secret(inventory, said.ssh.password) if said.ssh.password else None,
+        ),
         pve_version=said.pve_version,
         debian_release=debian.release,
         debian_codename=debian.codename,
@@ -118,15 +125,27 @@ def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
             for key, one in said.templates.items()
         },
         declared=host.at(top),
+        packages=_packages(inventory, said.packages) if said.packages else None,
+        time_servers=tuple(said.time.servers) if said.time else (),
+        backup=_backup(said.backup) if said.backup else None,
+        nested=said.nested,
+        roles_after=tuple(said.roles_after),
     )
 
 
+def _packages(inventory: Inventory, said: models.Packages) -> Packages:
+    return Packages(tuple(said.repositories), _path(inventory, said.key))
+
+
+def _backup(said: models.BackupJob) -> BackupJob:
+    return BackupJob(said.job, said.storage, said.schedule, said.keep.model_dump(exclude_none=True))
+
+
 def _api(inventory: Inventory, said: models.Api) -> Api:
-    mark = said.fingerprint
     return Api(
         url=said.url.rstrip("/"),
         ca_file=_path(inventory, said.ca_file),
-        fingerprint=mark if isinstance(mark, str | None) else _secret(inventory, mark),
+        fingerprint=_text_or_reference(inventory, said.fingerprint),
         tokens={
             purpose: ApiToken(token.id, _secret(inventory, token.secret))
             for purpose, token in (("verify", said.tokens.verify), ("provision", said.tokens.provision))
@@ -135,11 +154,15 @@ def _api(inventory: Inventory, said: models.Api) -> Api:
     )
 
 
+def _text_or_reference(inventory: Inventory, said: str | Secret | None) -> str | SecretRef | None:
+    return said if isinstance(said, str | None) else _secret(inventory, said)
+
+
 def _secret(inventory: Inventory, said: Secret) -> SecretRef:
     if said.file is not None:
         return SecretRef("file", str(_path(inventory, said.file)))
     if said.command is not None:
-        return SecretRef("command", tuple(said.command))
+        return SecretRef("command", tuple(said.command), tuple(said.store) if said.store else None)
     return SecretRef("env", said.env) if said.env is not None else SecretRef("vault", said.vault or "")
 
 

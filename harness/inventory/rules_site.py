@@ -25,6 +25,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
     yield _tenants(site)
     yield _machines(site)
     yield _template_storages(site)
+    yield _backup_storage(site)
     yield _bridge_segments(site)
     yield _segments(site)
     yield _namespace_bytes(site)
@@ -154,6 +155,18 @@ def _template_storages(site: Inventory) -> Iterator[Problem]:
             found = f"the unknown storage {template.storage!r}"
             hint = close_to(template.storage, known) or "a template needs a storage with content images"
             yield error(host.at(*path), path, found=found, expected=one_of(known), hint=hint)
+
+
+def _backup_storage(site: Inventory) -> Iterator[Problem]:
+    host = _part(site, site.settings.hypervisor)
+    if host.hypervisor is None or host.hypervisor.backup is None:
+        return
+    known = sorted(name for name, storage in host.hypervisor.storages.items() if "backup" in storage.content)
+    if host.hypervisor.backup.storage not in known:
+        path = ("mgmt_hypervisor", "backup", "storage")
+        found = f"the unknown storage {host.hypervisor.backup.storage!r}"
+        hint = close_to(host.hypervisor.backup.storage, known) or "a backup needs a storage with content backup"
+        yield error(host.at(*path), path, found=found, expected=one_of(known), hint=hint)
 
 
 def _bridge_segments(site: Inventory) -> Iterator[Problem]:

@@ -18,7 +18,8 @@ def show(contract: Contract) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SecretRef):
-        return {value.kind: _plain(value.value)}
+        store = {"store": _plain(value.store)} if value.store else {}
+        return {value.kind: _plain(value.value)} | store
     if is_dataclass(value) and not isinstance(value, type | Declared):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
