@@ -191,6 +191,34 @@ def inventory_export(_: Context, schema: bool = False) -> None:
     _end(run())
 
 
+@task(
+    name="import",
+    help={
+        **SITE,
+        "url": "https://host:8006 of a hypervisor that the inventory does not describe",
+        "fingerprint": "SHA-256 of its certificate",
+        "token": "user@realm!name of an audit token",
+        "secret-file": "the file that holds the token's secret",
+        "node": "which node, where the URL leads to a cluster",
+    },
+)
+def inventory_import(
+    _: Context,
+    site: str,
+    inventory: str | None = None,
+    url: str | None = None,
+    fingerprint: str | None = None,
+    token: str | None = None,
+    secret_file: str | None = None,
+    node: str | None = None,
+) -> None:
+    """Print the inventory that a live hypervisor would need."""
+    from harness.commands.importing import Access
+    from harness.commands.importing import import_inventory as run
+
+    _end(run(_folder(inventory), site, Access(url, fingerprint, token, _path(secret_file), node)))
+
+
 @task(name="up", help=SITE)
 def lab_up(_: Context, site: str = "lab", inventory: str | None = None) -> None:
     """Bring the embedded lab up; nothing is done when it is."""
@@ -251,5 +279,6 @@ def _run(*arguments: str) -> int:
 
 
 namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, report, test, lint, check)
-namespace.add_collection(Collection(inventory_check, inventory_show, inventory_mac, inventory_export), name="inventory")
+inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
+namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(lab_up, lab_status, lab_ssh, lab_down), name="lab")

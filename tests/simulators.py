@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -137,12 +137,14 @@ class Simulated:
 
 
 @contextmanager
-def simulating(folder: Path, certificate: Path, key: Path, pace: float = 0.05) -> Iterator[Simulated]:
+def simulating(
+    folder: Path, certificate: Path, key: Path, pace: float = 0.05, options: Sequence[str] = ()
+) -> Iterator[Simulated]:
     seed = folder / "seed.json"
     seed.write_text(json.dumps(seed_of(folder)))
     argv = [sys.executable, "-m", "harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
     argv += ["--certificate", str(certificate), "--key", str(key), "--node", "hv01", "--runtime", "none"]
-    argv += ["--seed", str(seed), "--bridges", "vmbr0", "--pace", str(pace)]
+    argv += ["--seed", str(seed), "--bridges", "vmbr0", "--pace", str(pace), *options]
     with (folder / "simulator.log").open("w") as log:
         # Without programs of this machine: the simulated node has no packages, and asking apt for them takes seconds.
         environment = {"PATH": str(folder / "no-programs")}

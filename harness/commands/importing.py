@@ -1,0 +1,74 @@
+"""Print the inventory that a live hypervisor would need."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import inventory as inventories
+from harness.commands.front import console, front
+from harness.contract import Api, ApiToken, SecretRef
+from harness.errors import Invalid
+from harness.importing import Known, import_site, known_site, new_site, read_hypervisor
+from harness.pve.client import connect
+from harness.pve.tls import parse_fingerprint
+from harness.secrets import read_secret
+from harness.site import open_contract, open_reader
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach a hypervisor that no inventory describes; all of it, or nothing."""
+
+    url: str | None
+    fingerprint: str | None
+    token: str | None
+    secret_file: Path | None
+    node: str | None = None
+
+
+@front
+def import_inventory(folder: Path, site: str, access: Access) -> int:
+    """YAML on standard output; the sums on standard error when standard output goes elsewhere."""
+    api = _api(access)
+    known = _known(folder, site, api)
+    if api is not None:
+        secret = read_secret(api.tokens["verify"].secret, base=Path())
+        client = connect(api, purpose="verify", secret=secret, read_only=True)
+    else:
+        client = open_reader(open_contract(folder, site))
+    declared = known.contract.hypervisor.node if known.contract else None
+    imported = import_site(read_hypervisor(client, access.node or declared), known, client.url)
+    sys.stdout.write(imported.text)
+    if not sys.stdout.isatty():
+        said = f"{site}: {imported.contradictions} contradictions to the contract, {imported.gaps} gaps to fill in"
+        console(to_stderr=True).print(said, markup=False)
+    return 0
+
+
+def _api(access: Access) -> Api | None:
+    """The given way; None where the inventory's own is meant."""
+    if access.url is None and access.fingerprint is None and access.token is None and access.secret_file is None:
+        return None
+    if access.url is None or access.fingerprint is None or access.token is None or access.secret_file is None:
+        raise _incomplete("only some of --url, --fingerprint, --token and --secret-file are given", "Give all four")
+    file = access.secret_file.expanduser().absolute()
+    token = ApiToken(access.token, SecretRef("file", str(file)))
+    return Api(access.url.rstrip("/"), None, parse_fingerprint(access.fingerprint), {"verify": token})
+
+
+def _known(folder: Path, site: str, api: Api | None) -> Known:
+    names = inventories.sites(folder)
+    if site in names:
+        inventory = inventories.load(folder, site)
+        return known_site(folder, inventory, open_contract(folder, site), inventories.survey(folder, site)[1:])
+    if api is None:
+        do = "Give --url, --fingerprint, --token and --secret-file of the hypervisor"
+        raise _incomplete(f"{folder} has no site {site!r} that says how to reach it", do)
+    others = inventories.survey(folder, names[0]) if names else []
+    return new_site(folder, site, api, others)
+
+
+def _incomplete(happened: str, do: str) -> Invalid:
+    return Invalid(tried="import a hypervisor", on="this request", happened=happened, do=do)
