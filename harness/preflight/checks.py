@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 
+from harness.bootstrap.refusing import refusals
+from harness.bootstrap.storing import is_held
 from harness.contract import Contract, Hypervisor
 from harness.errors import HarnessError
 from harness.observed import ObservedSite
 from harness.preflight import host, network, stock
-from harness.preflight.model import Check, Finding, absent, failed, ok, unknown
+from harness.preflight.model import Check, Finding, absent, failed, note, ok, unknown
 from harness.preflight.privileges import Grants, judge_excess, judge_needs, needs_of
 from harness.preflight.view import View
 from harness.remote import ssh
@@ -21,13 +23,16 @@ Look = Callable[[View], Iterable[Finding]]
 
 
 def _host_key(view: View) -> Iterator[Finding]:
+    if view.is_first_contact:
+        yield note("no host key is pinned yet, and the host shows the declared one: bootstrap pins it")
+        return
     files = ssh.hypervisor_login(view.contract).known_hosts
     yield from network.judge_host_key(view.contract.hypervisor, files, view.pinned_keys(), view.offered_keys())
 
 
 def _login(view: View) -> Iterator[Finding]:
-    answers, login = view.login(), view.contract.hypervisor.ssh
-    name = view.contract.hypervisor.name
+    login, name = view.contract.hypervisor.ssh, view.contract.hypervisor.name
+    answers = view.login()
     if answers.text("uid").strip() == "0":
         yield ok(f"{login.user} is root on {name}")
     elif answers.answer("sudo").rc == 0:
@@ -82,12 +87,27 @@ def _alone(view: View) -> Iterator[Finding]:
     return host.judge_alone(view.contract.hypervisor, view.host(), name)
 
 
-def _artifacts(view: View) -> Iterator[Finding]:
-    name = f"artifacts.{view.contract.domain}"
-    if not any(record.name == name for record in view.contract.records):
-        yield absent(f"The inventory declares no {name}: nothing is fetched from an artifact server")
+def _bootstrap(view: View) -> Iterator[Finding]:
+    """What `bootstrap` would refuse, with its own words."""
+    contract = view.contract
+    if contract.hypervisor.packages is None:
+        do = f"Declare mgmt_hypervisor.packages ({contract.hypervisor.declared}) if bootstrap is to be run here"
+        yield note("the inventory declares no package repositories, which bootstrap needs", do)
         return
-    yield from host.judge_artifacts(name, view.knock(name, 80))
+    found = view.bootstrap()
+    wrong = list(refusals(contract, found, held=lambda ref: is_held(ref, base=contract.site_folder), rotate=False))
+    for error in wrong:
+        yield failed(error.happened.removesuffix("; nothing was changed"), error.do)
+    if not wrong:
+        yield ok(f"bootstrap would refuse nothing; the repositories offer {', '.join(found.offered)}")
+
+
+def _artifacts(view: View) -> Iterator[Finding]:
+    servers = host.artifact_servers(view.contract)
+    for name, port in servers:
+        yield from host.judge_artifacts(name, view.knock(name, port))
+    if not servers:
+        yield absent("The inventory names no artifact server")
 
 
 def _own_names(view: View) -> Iterator[Finding]:
@@ -175,6 +195,7 @@ CHECKS: tuple[Check, ...] = (
     Check("hardware.kvm", "KVM", "bootstrap", _on_host(host.judge_virtualization), "platform.virtualization"),
     Check("host.packages", "package system", "bootstrap", _packages),
     Check("host.space", "room on its file systems", "bootstrap", _space),
+    Check("bootstrap.refusals", "what bootstrap would refuse", "bootstrap", _bootstrap),
     Check("artifacts", "artifact server", "bootstrap", _artifacts),
     Check("authority", "who has authority over DHCP and DNS", "bootstrap", _authority),
     Check("dns.hypervisor", "the hypervisor's names", "bootstrap", _own_names),

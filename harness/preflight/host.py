@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
-from harness.contract import Hypervisor
+from harness.contract import Contract, Hypervisor
 from harness.preflight.model import Finding, failed, note, ok, unknown
 from harness.verify import allowances
 from harness.verify.batch import Answer, Answers
@@ -194,6 +195,16 @@ def judge_repositories(host: str, answer: Answer) -> Iterator[Finding]:
         yield failed(f"apt on {host} has no repository at all", do)
     else:
         yield ok(f"{len(_ANSWERED.findall(answer.output))} answers from the repositories of {host}")
+
+
+def artifact_servers(contract: Contract) -> list[tuple[str, int]]:
+    """Where plain HTTP is fetched from: the name the site gives its artifacts, and the package repositories."""
+    name = f"artifacts.{contract.domain}"
+    named = [(name, 80)] if any(record.name == name for record in contract.records) else []
+    packages = contract.hypervisor.packages
+    urls = [urlsplit(word) for line in (packages.repositories if packages else ()) for word in line.split()]
+    fetched = [(url.hostname, url.port or 80) for url in urls if url.scheme == "http" and url.hostname]
+    return list(dict.fromkeys([*named, *fetched]))
 
 
 def judge_artifacts(host: str, answer: Answer) -> Iterator[Finding]:

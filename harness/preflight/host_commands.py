@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 APT_LIMIT_S = 90.0
 _SLOW_S = 15  # how long one repository may keep apt waiting
@@ -23,7 +22,7 @@ COMMANDS = {
 }
 
 # Its own lists and caches, below a folder that goes away; hooks that other packages hang on `update` are left out.
-_UPDATE = f"""\
+UPDATE = f"""\
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -34,19 +33,9 @@ cat >"$work/apt.conf" <<'CONFIG'
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 CONFIG
-%s
 apt-get update -c "$work/apt.conf" -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" \\
   -o APT::Update::Error-Mode=any -o Acquire::Retries=0 -o Acquire::http::Timeout={_SLOW_S} \\
-  -o Acquire::https::Timeout={_SLOW_S} -o Acquire::Languages=none %s"""
-
-
-def render_update(sources: Sequence[str] | None = None) -> str:
-    """`apt-get update` in a throw-away state: of the host's own sources, or of these lines alone."""
-    if sources is None:
-        return _UPDATE % (":", "")
-    lines = shlex.quote("\n".join(sources))
-    only = '-o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null'
-    return _UPDATE % (f"printf '%s\\n' {lines} >\"$work/sources.list\"", only)
+  -o Acquire::https::Timeout={_SLOW_S} -o Acquire::Languages=none"""
 
 
 def render_knock(host: str, port: int) -> str:

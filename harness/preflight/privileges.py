@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.bootstrap.grants import ROLES
 from harness.contract import Contract
 from harness.engine.privileges import ON_THE_GUEST
 from harness.preflight.model import Finding, failed
 from harness.pve.read import Permissions
 from harness.pve.wire import parse_bool, parse_list
 
-AUDIT = ("Sys.Audit", "VM.Audit", "Datastore.Audit", "Pool.Audit", "SDN.Audit")
 # What `provision` does in its pool: clone, configure, start, and ask the guest's agent.
 ON_THE_POOL = tuple(sorted({*ON_THE_GUEST, "VM.Allocate", "VM.Clone", "VM.Monitor"}))
 
@@ -107,7 +107,7 @@ def mend(token: str, needs: list[Need], grants: Grants | None) -> Iterator[str]:
     role = need.role if need.role in own or not own else own[0]
     known = grants.roles if grants else {}
     if role not in known:
-        yield f"pveum role add {role} --privs {shlex.quote(wanted)}"
+        yield f"pveum role add {role} --privs {shlex.quote(ROLES.get(role, wanted))}"
     elif not set(wanted.split()) <= known[role]:
         yield f"pveum role modify {role} --privs {shlex.quote(wanted)} --append 1"
     if role not in common:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import tempfile
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness import probe
-from harness.contract import Contract
-from harness.errors import HarnessError
+from harness.bootstrap.look import LIMIT_S, Found, look
+from harness.contract import Contract, SecretRef
+from harness.errors import HarnessError, Refused
 from harness.preflight import host_commands
 from harness.preflight.privileges import Grants, parse_grants
 from harness.pve import read
@@ -17,6 +22,8 @@ from harness.pve.client import Client
 from harness.pve.read import Permissions
 from harness.remote import known_hosts, ssh
 from harness.remote.known_hosts import HostKey
+from harness.remote.ssh import Result
+from harness.secrets import read_secret
 from harness.site import open_reader
 from harness.verify.batch import Answer, Answers
 from harness.verify.host_facts import HostFacts
@@ -31,6 +38,7 @@ class View:
     contract: Contract
     site: SiteView
     connect: Callable[[str], Client]  # a client that cannot write, by the purpose of its token
+    is_first_contact: bool = False  # no host key is pinned; the one with the declared fingerprint is trusted meanwhile
 
     @property
     def looks(self) -> Looks:
@@ -48,7 +56,17 @@ class View:
         return frozenset(known_hosts.parse_key(key) for key in keys)
 
     def login(self) -> Answers:
-        return self.site.ask_host("login", host_commands.LOGIN)
+        """The first contact of a run; whoever needs the host asks it first, and fails with the same words."""
+        return self.looks.fetch("our login", lambda _: self._log_in())
+
+    def _log_in(self) -> Answers:
+        try:
+            return self.site.ask_host("login", host_commands.LOGIN)
+        except Refused as refusal:
+            if self.contract.hypervisor.ssh.password is None:
+                raise
+            do = "Run ./invoke bootstrap: it puts our key there with the declared password, and looks at all this then"
+            raise Refused(tried=refusal.tried, on=refusal.on, happened=refusal.happened, do=do) from refusal
 
     def host(self) -> HostFacts:
         """The facts that `verify` judges, too."""
@@ -62,8 +80,20 @@ class View:
     def repositories(self) -> Answer:
         """`apt-get update` as the host would do it, in a state that is thrown away."""
         self.login()
-        commands = {"update": host_commands.render_update()}
+        commands = {"update": host_commands.UPDATE}
         return self.site.ask_host("repositories", commands, host_commands.APT_LIMIT_S).answer("update")
+
+    def bootstrap(self) -> Found:
+        """What `bootstrap` looks at before its first change."""
+        self.login()
+        user = self.contract.hypervisor.ssh.user
+
+        def run(script: str) -> Result:
+            command = script if user == "root" else f"sudo -n sh -c {shlex.quote(script)}"
+            answer = self.site.ask_host("bootstrap", {"look": command}, LIMIT_S).answer("look")
+            return Result(answer.rc, answer.output, "")
+
+        return look(self.contract, run)
 
     def knock(self, host: str, port: int) -> Answer:
         """The first line of a web server, as the hypervisor sees it."""
@@ -86,22 +116,23 @@ class View:
     def grants(self) -> Grants:
         """Who was given which role where, as far as the verify token may see it."""
 
-        def look(_: object) -> Grants:
+        def ask(_: object) -> Grants:
             client = self.connect("verify")
             roles: list[dict[str, Any]] = client.get("/access/roles", cached=True)
             return parse_grants(client.get("/access/acl", cached=True), roles)
 
-        return self.looks.take("grants", look)
+        return self.looks.take("grants", ask)
 
     # --- all at once -------------------------------------------------------------------------------------------------
 
     def prefetch(self, checks: Set[str]) -> None:
         """Take the slow looks of these checks together; one that fails waits for the check that asks."""
-        self.looks.together([lambda: self._quiet(self.login), lambda: self._quiet(self.offered_keys)])
-        looks: dict[str, Callable[[], object]] = {
+        self.looks.together([partial(self._quiet, self.login), partial(self._quiet, self.offered_keys)])
+        slow: dict[str, Callable[[], object]] = {
             "host.release": self.host,
             "host.packages": self.packages,
             "host.repositories": self.repositories,
+            "bootstrap.refusals": self.bootstrap,
             "api.certificate": self.site.web_certificate,
             "authority": self.dns_software,
             "dhcp.reservations": self.site.router,
@@ -109,12 +140,12 @@ class View:
             "token.provision": lambda: self.permissions("provision"),
             "provision.plan": self.site.site,
         }
-        wanted = [look for check, look in looks.items() if check in checks]
-        self.looks.together([lambda look=look: self._quiet(look) for look in wanted])  # type: ignore[misc]
+        wanted = [one for check, one in slow.items() if check in checks]
+        self.looks.together([partial(self._quiet, one) for one in wanted])
 
-    def _quiet(self, look: Callable[[], object]) -> None:
+    def _quiet(self, ask: Callable[[], object]) -> None:
         try:
-            look()
+            ask()
         except HarnessError:
             return  # kept by Looks, and raised again for the check that asks
 
@@ -124,13 +155,33 @@ class View:
 
 @contextmanager
 def open_view(contract: Contract) -> Iterator[View]:
-    """A view with the credentials the inventory refers to; nothing is asked yet."""
-    site = SiteView(contract, Looks(), lambda evidence: open_reader(contract, evidence))
-    view = View(contract, site, _clients(contract, site))
+    """A view with the credentials the inventory refers to; of the network, at most a host key is asked yet."""
+    with tempfile.TemporaryDirectory(prefix="mgmt-preflight-") as folder:
+        keys = _declared_keys(contract)
+        trusted = Path(folder) / "known_hosts"
+        if keys:
+            known_hosts.pin(trusted, contract.hypervisor.name, None, keys)
+            contract = replace(contract, known_hosts=(*contract.known_hosts, trusted))
+        site = SiteView(contract, Looks(), lambda evidence: open_reader(contract, evidence))
+        view = View(contract, site, _clients(contract, site), is_first_contact=bool(keys))
+        try:
+            yield view
+        finally:
+            view.close()
+
+
+def _declared_keys(contract: Contract) -> list[HostKey]:
+    """Before the first contact: the keys the host shows that have the declared fingerprint. Nothing is kept."""
+    login, declared = ssh.hypervisor_login(contract), contract.hypervisor.ssh.host_key_fingerprint
+    if declared is None or known_hosts.look_up(login.known_hosts, login.name, port=login.port):
+        return []
     try:
-        yield view
-    finally:
-        view.close()
+        if isinstance(declared, SecretRef):
+            declared = read_secret(declared, base=contract.site_folder).reveal().strip()
+        offered = [known_hosts.parse_key(key) for key in probe.ssh_host_keys(login.address, login.port)]
+    except HarnessError:
+        return []  # the check of the host key meets the same, and says it
+    return [key for key in offered if key.fingerprint == declared]
 
 
 def _clients(contract: Contract, site: SiteView) -> Callable[[str], Client]:

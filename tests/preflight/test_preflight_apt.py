@@ -1,17 +1,19 @@
-"""apt is asked for real, against repositories of a test, and what it was asked with leaves no trace."""
+"""The host's questions are asked for real, on this machine: apt and web servers of a test; no trace is left."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from harness.preflight.host import judge_repositories
-from harness.preflight.host_commands import render_update
+from harness.preflight.host import judge_artifacts, judge_repositories
+from harness.preflight.host_commands import UPDATE, render_knock
 from harness.verify.batch import Answer
 from tests.preflight.values import only
 from tests.remote.machine import free_port
@@ -20,7 +22,7 @@ from tests.verify.answers import answers
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
 
 
-def update(folder: Path, *lines: str, sources: Sequence[str] | None = None) -> Answer:
+def update(folder: Path, *lines: str) -> Answer:
     """Run the script on this machine, with apt's own sources replaced by `lines`, as the host's own would be."""
     (folder / "sources.list").write_text("\n".join(lines) + "\n")
     hook = folder / "hook-ran"
@@ -31,7 +33,7 @@ def update(folder: Path, *lines: str, sources: Sequence[str] | None = None) -> A
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "TMPDIR": str(temporary), "LC_ALL": "C"}
-    script = f"( {render_update(sources)} ) 2>&1"
+    script = f"( {UPDATE} ) 2>&1"
     ended = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert list(temporary.iterdir()) == [], "the throw-away state is still there"
     assert not hook.exists(), "another package's hook ran"
@@ -69,12 +71,6 @@ def test_no_repository_at_all_is_no_good_repository(tmp_path: Path) -> None:
     assert only(judge_repositories("hv01", update(tmp_path))).said == "apt on hv01 has no repository at all"
 
 
-def test_the_declared_repository_can_be_asked_alone(tmp_path: Path, repository: str) -> None:
-    """Before bootstrap, what the installer left enabled does not answer, and that is bootstrap's to change."""
-    down = f"deb http://127.0.0.1:{free_port()}/enterprise bookworm main"
-    assert only(judge_repositories("hv01", update(tmp_path, down, sources=[repository]))).state == "ok"
-
-
 def test_a_repository_that_wants_a_subscription_is_to_be_switched_off() -> None:
     said = (
         "Err:1 https://repository.example/pve bookworm InRelease\n"
@@ -89,3 +85,19 @@ def test_a_repository_that_wants_a_subscription_is_to_be_switched_off() -> None:
 def test_what_apt_says_otherwise_is_not_known_to_be_well() -> None:
     answer = answers({"update": "E: Could not get lock"}, {"update": 100}).answer("update")
     assert only(judge_repositories("hv01", answer)).state == "unknown"
+
+
+def test_a_knock_hears_the_first_line_of_a_web_server(tmp_path: Path) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(server.serve_forever)
+        heard = _knock(server.server_port)
+        server.shutdown()
+        serving.result()
+    assert only(judge_artifacts("127.0.0.1", heard)).said == "127.0.0.1 answers 200"
+    assert only(judge_artifacts("127.0.0.1", _knock(free_port()))).state == "failed"
+
+
+def _knock(port: int) -> Answer:
+    ended = subprocess.run(["sh", "-c", render_knock("127.0.0.1", port)], capture_output=True, text=True, check=False)
+    return answers({"knock": ended.stdout or ended.stderr}, {"knock": ended.returncode}).answer("knock")

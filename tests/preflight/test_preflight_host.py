@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from harness.contract import Hypervisor
+from harness.contract import Hypervisor, Packages, Record
 from harness.preflight import host
 from harness.preflight.model import Finding
 from harness.verify.host_facts import HostFacts
-from tests.preflight.values import INODES, SPACE, facts, hypervisor, only, packages, states
+from tests.preflight.values import INODES, SPACE, contract, facts, hypervisor, only, packages, states
 from tests.verify.answers import OS_RELEASE, answers
 
 TRIXIE = OS_RELEASE.replace("12", "13").replace("bookworm", "trixie")
@@ -126,6 +127,16 @@ def test_a_file_system_that_counts_no_inodes_is_not_full() -> None:
 def test_the_host_must_know_itself_by_its_address(output: str, words: str | None) -> None:
     found = only(host.judge_own_name(hypervisor(), answers({"own-name": output}).answer("own-name")))
     assert (found.state == "ok") if words is None else (words in found.said and "/" in found.do)
+
+
+def test_artifacts_are_where_the_inventory_says() -> None:
+    plain = contract()
+    assert host.artifact_servers(plain) == []
+    line = "deb [signed-by=/k] http://198.18.99.1:8080/packages bookworm main"
+    repositories = Packages((line, line.replace("packages", "debian"), "deb file:/srv ./", "deb https://x/ b m"), None)
+    named = Record("CNAME", "artifacts.lab.deevnet.net", "hv01.lab.deevnet.net")
+    site = replace(plain, records=(named,), hypervisor=replace(plain.hypervisor, packages=repositories))
+    assert host.artifact_servers(site) == [("artifacts.lab.deevnet.net", 80), ("198.18.99.1", 8080)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from harness.commands.preflight import preflight as command
 from harness.commands.preflight import render_preflight, show_preflight
-from harness.contract import Contract, Ssh, Waiver
+from harness.contract import Contract, Packages, SecretRef, Ssh, Waiver
 from harness.errors import Unreachable
 from harness.preflight import CHECKS, Check, Finding, Preflight, preflight
 from harness.preflight.run import take_preflight
@@ -154,6 +155,41 @@ def test_another_host_key_is_trusted_by_nothing(reachable: Contract, tmp_path: P
     assert "no host key of hv01 is pinned; it shows " in sentences(found, "ssh.host-key")
     assert {"ssh.host-key", "ssh.login"} <= by_state(found)["failed"]
     assert not (tmp_path / "known_hosts").exists()
+
+
+def test_the_declared_host_key_is_enough_to_look_and_nothing_is_kept(
+    reachable: Contract, machine: Machine, tmp_path: Path
+) -> None:
+    """Before the first contact nothing is pinned; the fingerprint in the inventory says whom to trust."""
+    (tmp_path / "known_hosts").unlink()
+    ssh = replace(reachable.hypervisor.ssh, host_key_fingerprint=machine.host_key.fingerprint)
+    found = preflight(replace(reachable, hypervisor=replace(reachable.hypervisor, ssh=ssh)), "bootstrap", today=TODAY)
+    assert "the host shows the declared one: bootstrap pins it" in sentences(found, "ssh.host-key")
+    assert "ssh.login" in by_state(found)["ok"]
+    assert not (tmp_path / "known_hosts").exists()
+    wrong = replace(ssh, host_key_fingerprint=f"SHA256:{'A' * 43}")
+    found = preflight(replace(reachable, hypervisor=replace(reachable.hypervisor, ssh=wrong)), "bootstrap", today=TODAY)
+    assert "ssh.login" in by_state(found)["failed"]
+
+
+def test_what_bootstrap_would_refuse_is_said_in_its_words(reachable: Contract, tmp_path: Path) -> None:
+    packages = Packages((f"deb [trusted=yes] file:{tmp_path}/gone ./",), None)
+    hypervisor = replace(reachable.hypervisor, packages=packages)
+    found = preflight(replace(reachable, hypervisor=hypervisor), "bootstrap", today=TODAY)
+    said = sentences(found, "bootstrap.refusals")
+    assert "it has no Proxmox VE: pve-manager is not installed" in said
+    assert "the declared package repository does not answer" in said
+    assert "nothing was changed" not in said
+
+
+def test_a_host_that_has_only_its_password_yet_is_bootstraps(reachable: Contract, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret of the installer")
+    password = SecretRef("file", str(tmp_path / "password"))
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "new-key"], check=True)
+    ssh = replace(reachable.hypervisor.ssh, identity_file=tmp_path / "new-key", password=password)
+    found = preflight(replace(reachable, hypervisor=replace(reachable.hypervisor, ssh=ssh)), "bootstrap", today=TODAY)
+    assert "Run ./invoke bootstrap: it puts our key there" in sentences(found, "ssh.login")
+    assert sentences(found, "host.release").startswith("not looked at, for the reason that ssh.login gives")
 
 
 def test_a_token_whose_secret_is_gone_is_one_sentence(contract: Contract, pve: Simulated) -> None:
