@@ -22,7 +22,7 @@ apt-mark showhold
 section pins
 grep -H -E '^(Package|Pin):' /etc/apt/preferences /etc/apt/preferences.d/* 2>/dev/null
 section disk
-for folder in / /etc /var /var/lib/dpkg /var/cache/apt/archives /var/lib/apt/lists /tmp; do
+for folder in / /etc /var /var/lib/dpkg /var/cache /var/cache/apt/archives /var/lib/apt/lists /tmp; do
     if [ -d "$folder" ]; then printf '%s %s\n' "$folder" "$(df -P -B1 "$folder" | awk 'NR == 2 { print $4 }')"; fi
 done
 section nics

@@ -54,7 +54,7 @@ class StepProgress:
     def report(self, step: Step) -> None:
         if step.outcome == "begin":
             self._live.update(self._row, description=f"{step.role or 'roles of the inventory'}: {step.task}")
-            if not self._out.is_terminal and step.role != self._role:
+            if not self._out.is_terminal and step.role not in {"", self._role}:
                 self._out.print(f"[{step.seconds:6.1f} s] {step.role}", markup=False)
             self._role = step.role
         elif step.outcome in _SAID:

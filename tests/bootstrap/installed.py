@@ -1,0 +1,91 @@
+"""A lab whose hypervisor is as the installer left it, and ./invoke bootstrap on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import lab
+from harness.commands.lab import spec_of
+from harness.lab import machines, paths
+from harness.site import open_contract
+from tests.site.driver import ROOT, Ended, require_lab
+
+SECRETS = paths.SECRETS
+# What a refused run must leave as it was.
+STATE = (
+    "dpkg-query -W; apt-mark showhold; pvesh get /access/acl --output-format json; "
+    "pvesh get /access/users --output-format json; pvesh get /storage --output-format json; "
+    "find /etc /root -type f -newer /tmp/since"
+)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """`folder` holds a copy of the inventory, which a test may edit, and the harness's own state."""
+
+    folder: Path
+
+    @property
+    def declared(self) -> Path:
+        """The file that declares the hypervisor."""
+        return self.folder / "inventory/lab/host_vars/hv01.yml"
+
+    def declare(self, old: str, new: str) -> None:
+        text = self.declared.read_text()
+        assert old in text
+        self.declared.write_text(text.replace(old, new))
+
+    def command(self, *arguments: str) -> list[str]:
+        tasks = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
+        return [*tasks, "bootstrap", f"--inventory={self.folder / 'inventory'}", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "MGMT_HARNESS_STATE": str(self.folder / "state"), "COLUMNS": "200"}
+
+    def bootstrap(self, *arguments: str) -> Ended:
+        ended = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stdout + ended.stderr)
+
+    def inside(self, command: str, *, host: str = "hv01") -> str:
+        return machines.run_inside(paths.MACHINES / host, "sh", "-c", f"cd / && {command}", tried=command).strip()
+
+    def pvesh(self, command: str) -> Any:
+        return json.loads(self.inside(f"pvesh {command} --output-format json"))
+
+    def version(self) -> str:
+        return self.inside("dpkg-query -W -f '${Version}' pve-manager")
+
+
+@contextmanager
+def installed_lab(folder: Path) -> Iterator[Installed]:
+    """From nothing, and gone afterwards."""
+    require_lab()
+    subprocess.run(["cp", "-r", ROOT / "inventory", folder / "inventory"], check=True)
+    lab.down(print)
+    lab.up(replace(spec_of(open_contract(folder / "inventory", "lab")), hypervisor_state="installed"), progress=print)
+    try:
+        yield Installed(folder)
+    finally:
+        lab.down(print)
+
+
+def lines_with(ended: Ended, word: str) -> list[str]:
+    """What a run said, from the role on."""
+    return [line.split("hv01: ", 1)[1] for line in ended.out.splitlines() if word in line and "hv01: " in line]
