@@ -1,0 +1,321 @@
+"""From the installer's state to the contract: once, again, after drift, after an upgrade, and killed anywhere."""
+
+from __future__ import annotations
+
+import re
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from harness import lab
+from tests.bootstrap.installed import SECRETS, Installed, installed_lab, lines_with
+from tests.site.driver import Ended
+
+pytestmark = pytest.mark.lab
+
+TOKENS = ("verify", "provision")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    with installed_lab(tmp_path_factory.mktemp("bootstrap")) as found:
+        # Without internet: no way out, and a resolver that knows the lab only.
+        found.inside("ip route delete default && ! ip route show default | grep .")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def first(installed: Installed) -> tuple[Ended, set[str]]:
+    """The first run, and every command line that was seen on this machine and the lab's meanwhile."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            seen.update(_command_lines())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        ended = installed.bootstrap()
+    finally:
+        over.set()
+        watcher.join()
+    return ended, seen
+
+
+@pytest.fixture
+def site(installed: Installed, first: tuple[Ended, set[str]]) -> Installed:
+    assert first[0].status == 0, first[0].said
+    return installed
+
+
+def _command_lines() -> Iterator[str]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
+
+
+def call(purpose: str, method: str, path: str, **form: str) -> requests.Response:
+    """The API with one of the tokens bootstrap made."""
+    api = lab.status().api
+    assert api is not None
+    token = f"{purpose}@pve!harness={(SECRETS / f'{purpose}.token').read_text().strip()}"
+    return requests.request(
+        method,
+        f"{api.url}/api2/json{path}",
+        headers={"Authorization": f"PVEAPIToken={token}"},
+        data=form or None,
+        verify=api.ca_file,
+        timeout=30,
+    )
+
+
+def test_the_installers_host_becomes_the_declared_one(site: Installed, first: tuple[Ended, set[str]]) -> None:
+    assert "failed=0" in first[0].out
+    assert site.version() == "8.4.1"
+    assert site.inside("apt-mark showhold") == "pve-manager"
+    enabled = site.inside("grep -rhE '^(deb|Types)' /etc/apt/sources.list /etc/apt/sources.list.d")
+    assert enabled == "deb [trusted=yes] http://198.18.99.1/packages ./"
+    effective = site.inside("sshd -T -C user=root,host=x,addr=198.18.99.254").splitlines()
+    assert {"passwordauthentication no", "permitrootlogin without-password"} <= set(effective)
+    assert {pool["poolid"] for pool in site.pvesh("get /pools")} == {"mgmt"}
+    assert [vm["vmid"] for vm in site.pvesh("get /pools/mgmt")["members"]] == [9000]
+    contents = {one["storage"]: set(one["content"].split(",")) for one in site.pvesh("get /storage")}
+    assert contents["local"] == {"iso", "vztmpl", "backup", "import", "snippets"}
+    (job,) = site.pvesh("get /cluster/backup")
+    assert (job["id"], job["pool"], job["storage"], job["enabled"]) == ("nightly", "mgmt", "local", 1)
+    assert "198.18.99.1" in site.inside("chronyc -n sources")
+    assert "root@hv01" in site.inside("cat /root/.ssh/authorized_keys"), "PVE's own key must stay"
+
+
+def test_a_second_run_changes_nothing(site: Installed) -> None:
+    ended = site.bootstrap()
+    assert ended.status == 0, ended.said
+    assert "changed=0 failed=0" in ended.out
+    assert "nothing changed" in ended.out
+
+
+def test_no_secret_is_seen_anywhere(site: Installed, first: tuple[Ended, set[str]]) -> None:
+    secrets = [(SECRETS / name).read_text().strip() for name in ("root.password", "verify.token", "provision.token")]
+    assert all(len(secret) > 15 for secret in secrets)
+    said, seen = first
+    assert any("ansible-playbook" in line for line in seen), "nobody watched the processes"
+    kept = [one.read_text(errors="replace") for one in site.folder.rglob("*") if one.is_file()]
+    left = site.inside("{ journalctl --no-pager --output=cat; cat /var/log/apt/*; } | tr -cd '[:print:]\\n'")
+    assert "ansible" in left, "the host's own journal was not read"
+    for secret in secrets:
+        assert not any(secret in text for text in [said.said, *seen, *kept, left])
+    for name in (*(f"{purpose}.token" for purpose in TOKENS), "api.fingerprint"):
+        assert stat.S_IMODE((SECRETS / name).stat().st_mode) == 0o600
+    assert site.inside("ls -A /var/lib/mgmt-harness/tokens") == "", "what was fetched is gone there"
+    assert list(Path("/tmp").glob("mgmt-ssh-*/ansible")) == []  # noqa: S108
+
+
+DRIFT = {
+    "apt-mark unhold pve-manager": "version: Hold pve-manager: would change",
+    "sed -i 's/^# deb/deb/' /etc/apt/sources.list.d/ceph.list": (
+        "repositories: Switch off the undeclared repositories: would change - /etc/apt/sources.list.d/ceph.list"
+    ),
+    "sed -i 's/iburst/offline/' /etc/chrony/sources.d/mgmt-harness.sources": (
+        "time: Switch on the declared time servers: would change"
+    ),
+    "rm /etc/ssh/sshd_config.d/00-mgmt-harness.conf && systemctl reload ssh": "ssh: Take keys only: would change",
+    "sed -i 's/bridge-stp off/bridge-stp on/' /etc/network/interfaces": "bridge: Declare the bridges: would change",
+    "pvesh set /storage/local --content iso,vztmpl,backup": (
+        "storages: Set what the storages hold: would change - storage local: content +import +snippets"
+    ),
+    "pvesh set /pools/mgmt --vms 9000 --delete 1": (
+        "pool: Put the declared templates into the pool: would change - template debian-lab-12 (9000): in the pool mgmt"
+    ),
+    "pvesh set /access/roles/MgmtAudit --privs Sys.Audit,Sys.Modify": (
+        "access: Set the roles: would change - role MgmtAudit:"
+        " +Datastore.Audit +Pool.Audit +SDN.Audit +VM.Audit -Sys.Modify"
+    ),
+    "pvesh set /access/acl --path /vms --roles PVEVMAdmin --users verify@pve": (
+        "access: Set who may do what: would change - verify@pve no longer PVEVMAdmin on /vms"
+    ),
+    "pvesh set /cluster/backup/nightly --enabled 0": (
+        "backup: Set the backup job: would change - backup job nightly: enabled 0 -> 1"
+    ),
+}
+
+
+def test_check_lists_exactly_the_drift_and_bootstrap_mends_it(site: Installed) -> None:
+    for command in DRIFT:
+        site.inside(command)
+    ended = site.bootstrap("--check")
+    assert ended.status == 0, ended.said
+    assert sorted(lines_with(ended, "would change")) == sorted(DRIFT.values())
+    assert re.search(r"^ +-\s+bridge-stp on$", ended.out, re.M), "the diff is shown"
+    assert site.inside("apt-mark showhold") == "", "--check has changed something"
+    mended = site.bootstrap()
+    assert mended.status == 0, mended.said
+    assert "nothing would change" in site.bootstrap("--check").out
+
+
+def test_an_upgrade_leaves_the_version(site: Installed) -> None:
+    site.inside(
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y upgrade && apt-get -q -y dist-upgrade"
+    )
+    assert site.version() == "8.4.1"
+
+
+def test_a_newer_version_is_taken_back(site: Installed) -> None:
+    site.inside("apt-mark unhold pve-manager && rm /etc/apt/preferences.d/mgmt-harness && apt-get -q -y upgrade")
+    assert site.version() == "8.4.5"
+    ended = site.bootstrap()
+    assert ended.status == 0, ended.said
+    assert site.version() == "8.4.1"
+
+
+def test_what_else_is_on_hold_is_told(site: Installed) -> None:
+    site.inside("apt-mark hold openssl")
+    try:
+        ended = site.bootstrap("--check")
+    finally:
+        site.inside("apt-mark unhold openssl")
+    assert "openssl is on hold as well, not by us (no pin says why)" in ended.out
+
+
+WRITES = [
+    ("POST", "/pools", {"poolid": "other"}),
+    ("POST", "/access/users", {"userid": "x@pve"}),
+    ("PUT", "/storage/local", {"content": "iso"}),
+    ("POST", "/nodes/hv01/qemu", {"vmid": "901"}),
+    ("POST", "/nodes/hv01/qemu/9000/clone", {"newid": "901"}),
+    ("DELETE", "/nodes/hv01/qemu/9000", {}),
+    ("DELETE", "/cluster/backup/nightly", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "form"), WRITES, ids=[f"{method} {path}" for method, path, _ in WRITES])
+def test_the_verify_token_reads_and_never_writes(site: Installed, method: str, path: str, form: dict[str, str]) -> None:
+    assert call("verify", "GET", "/nodes/hv01/qemu").json()["data"]
+    assert call("verify", method, path, **form).status_code == 403
+
+
+def test_the_provisioning_token_stays_in_its_pool(site: Installed) -> None:
+    site.inside("pvesh create /nodes/hv01/qemu --vmid 900 --name stranger")
+    try:
+        for method, path, form in (
+            ("GET", "/nodes/hv01/qemu/900/config", {}),
+            ("PUT", "/nodes/hv01/qemu/900/config", {"name": "taken"}),
+            ("POST", "/nodes/hv01/qemu/900/status/start", {}),
+            ("DELETE", "/nodes/hv01/qemu/900", {}),
+        ):
+            assert call("provision", method, path, **form).status_code == 403, (method, path)
+        assert call("provision", "GET", "/nodes/hv01/qemu/9000/config").ok
+    finally:
+        site.inside("pvesh delete /nodes/hv01/qemu/900")
+
+
+def test_rotation_ends_the_old_secrets(site: Installed) -> None:
+    old = {purpose: (SECRETS / f"{purpose}.token").read_text() for purpose in TOKENS}
+    ended = site.bootstrap("--rotate-tokens")
+    assert ended.status == 0, ended.said
+    new = {purpose: (SECRETS / f"{purpose}.token").read_text() for purpose in TOKENS}
+    assert all(old[purpose] != new[purpose] and new[purpose].strip() not in ended.said for purpose in TOKENS)
+    assert all(call(purpose, "GET", "/access/permissions").json()["data"] for purpose in TOKENS)
+    assert "nothing changed" in site.bootstrap().out
+    (SECRETS / "verify.token").write_text(old["verify"])
+    refused = site.bootstrap()
+    (SECRETS / "verify.token").write_text(new["verify"])
+    assert refused.status == 2
+    assert "PVE does not take the secret in the file" in refused.said
+    assert "./invoke bootstrap --rotate-tokens" in refused.said
+
+
+def test_a_secret_that_is_lost_here_is_not_made_anew_in_silence(site: Installed) -> None:
+    aside = (SECRETS / "verify.token").rename(SECRETS / "aside")
+    try:
+        refused = site.bootstrap()
+    finally:
+        aside.rename(SECRETS / "verify.token")
+    assert refused.status == 2
+    assert "its token verify@pve!harness exists" in refused.said
+    assert "nothing was changed" in refused.said
+
+
+def test_a_network_that_cuts_us_off_is_undone(site: Installed) -> None:
+    declared, before = site.declared.read_text(), site.inside("cat /etc/network/interfaces")
+    site.inside("ip link add other0 type veth peer name other1")
+    site.declare("port: eno1", "port: other0")
+    try:
+        ended = site.bootstrap()
+    finally:
+        site.declared.write_text(declared)
+        site.inside("ip link delete other0")
+    assert ended.status == 2
+    assert "the declared network did not hold" in ended.said
+    assert "the host went back to the old one" in ended.said
+    assert site.inside("cat /etc/network/interfaces") == before
+    assert "nothing changed" in site.bootstrap().out
+
+
+@pytest.fixture
+def anew(tmp_path: Path) -> Iterator[Installed]:
+    with installed_lab(tmp_path) as found:
+        yield found
+
+
+def facts(site: Installed) -> dict[str, object]:
+    """The end state, as far as two hosts can share it."""
+    lists = ("/access/roles", "/access/acl", "/pools", "/storage", "/cluster/backup", "/access/users --full 1")
+    said: dict[str, object] = {path: site.pvesh(f"get {path}") for path in lists}
+    for job in said["/cluster/backup"]:  # type: ignore[attr-defined]
+        job.pop("next-run", None)
+    for one in said["/storage"]:  # type: ignore[attr-defined]
+        one.pop("digest", None)
+    said["files"] = site.inside(
+        "sha256sum /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/preferences.d/*"
+        " /etc/ssh/sshd_config.d/* /etc/chrony/chrony.conf /etc/chrony/sources.d/* /etc/network/interfaces"
+    )
+    said["packages"] = (site.version(), site.inside("apt-mark showhold"))
+    return said
+
+
+def test_killed_after_every_change_and_run_again_it_ends_the_same(site: Installed, tmp_path: Path) -> None:
+    """Each run is killed at its first change, so that the next one begins at that boundary."""
+    assert site.bootstrap().status == 0
+    wanted = facts(site)
+    with installed_lab(tmp_path) as anew:
+        killed = 0
+        while kill_at_the_first_change(anew):
+            killed += 1
+            assert killed < 100, "it never comes to its end"
+        assert killed > 30
+        ended = anew.bootstrap()
+        assert ended.status == 0, ended.said
+        assert "nothing changed" in ended.out
+        assert facts(anew) == wanted
+        assert all(call(purpose, "GET", "/access/permissions").ok for purpose in TOKENS)
+
+
+def kill_at_the_first_change(site: Installed) -> bool:
+    """Whether there was one."""
+    with subprocess.Popen(
+        site.command(),
+        env={**site.environment, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if ": changed" in line:
+                process.send_signal(signal.SIGKILL)
+                return True
+        assert process.wait() == 0, "".join(said)
+        return False
