@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, Invalid, Unreachable
-from harness.lab.paths import SECRETS, STATE
+from harness.lab.paths import KNOWN_HOSTS, SECRETS
 from harness.lab.record import Record, read_record
 from harness.lab.spec import LabGuest
 from harness.lab.status import SIMULATOR_STATE, guest_pid, root_of, status
@@ -23,7 +23,7 @@ def ssh_command(name: str) -> list[str]:
     record = _require_record()
     for host, address in (record.router, record.hypervisor):
         if name == host:
-            return _ssh("root", address, SECRETS / "ssh/known_hosts")
+            return _ssh("root", address, KNOWN_HOSTS / host)
     guests = {guest.name: guest for guest in status().guests if guest.address is not None}
     if name not in guests:
         known = ", ".join([record.router[0], record.hypervisor[0], *guests])
@@ -79,7 +79,7 @@ def _known_host(record: Record, guest: LabGuest) -> Path:
             tried="read the host key", on=guest.name, happened="it does not run", do="Start it, then run this again"
         )
     kind, value, *_ = (root / f"proc/{pid}/root" / HOST_KEY).read_text().split()
-    path = STATE / "known_hosts" / guest.name
+    path = KNOWN_HOSTS / guest.name
     write_file(path, f"{guest.address} {kind} {value}\n", 0o600)
     return path
 

@@ -12,12 +12,13 @@ from harness.errors import HarnessError
 ON = "this machine"
 
 
-def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None) -> str:
-    """The output of `argv`; with `cgroup` it and all its children run there, so a later `down` finds them."""
+def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None, given: str = "") -> str:
+    """The output of `argv`; with `cgroup` it and all its children run there, so a later `down` finds them.
+
+    `given` is what it reads: the place for a secret, which must not stand among the arguments.
+    """
     inside = ("sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(cgroup)) if cgroup else ()
-    done = subprocess.run(
-        [*inside, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment()
-    )
+    done = subprocess.run([*inside, *argv], input=given, capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
         raise HarnessError(tried=tried, on=ON, happened=f"{argv[0]} said: {last_lines(done.stderr)}", do=do)
     return done.stdout

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 import ssl
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.lab.commands import run
-from harness.lab.paths import SECRETS
+from harness.lab.paths import KNOWN_HOSTS, SECRETS
 from harness.lab.spec import LabMachine, LabSpec
 from harness.lab.trees import write_file
 
@@ -19,8 +21,8 @@ _DO = "Check that openssl and ssh-keygen work on this machine"
 
 
 @dataclass(frozen=True)
-class HostKey:
-    """An SSH host key pair, as its two files hold it."""
+class KeyPair:
+    """An SSH key pair, as its two files hold it."""
 
     private: str
     public: str
@@ -31,8 +33,10 @@ class Credentials:
     """What goes into the machines; everything a client needs lies in SECRETS as well."""
 
     authorized_key: str
-    host_keys: dict[str, HostKey]  # by machine
-    template_host_key: HostKey
+    root_password_hash: str  # as /etc/shadow has it
+    root_key: KeyPair  # the hypervisor's own, which PVE makes for itself
+    host_keys: dict[str, KeyPair]  # by machine
+    template_host_key: KeyPair
     tls_key: str
     tls_certificate: str
     ca_certificate: str
@@ -42,20 +46,43 @@ class Credentials:
 def make_credentials(spec: LabSpec) -> Credentials:
     """New ones, with the clients' half written below SECRETS."""
     SECRETS.mkdir(mode=0o700, parents=True)
-    write_file(SECRETS / "root.password", secrets.token_urlsafe(18), 0o600)
-    for purpose in PURPOSES:
-        write_file(SECRETS / f"{purpose}.token", str(uuid.uuid4()), 0o600)
+    password = secrets.token_urlsafe(18)
+    write_file(SECRETS / "root.password", password, 0o600)
+    password_hash = run(["openssl", "passwd", "-6", "-stdin"], tried="hash a password", do=_DO, given=password).strip()
     key = _ssh_key(SECRETS / "ssh/id_ed25519", f"{spec.site}-lab")
     machines = (spec.router, spec.hypervisor)
-    host_keys = {machine.name: _host_key(machine.name) for machine in machines}
-    known = "".join(_known_host(machine, spec.domain, host_keys[machine.name]) for machine in machines)
-    write_file(SECRETS / "ssh/known_hosts", known, 0o600)
+    host_keys = {machine.name: _key_pair(f"root@{machine.name}") for machine in machines}
+    known = {machine.name: _known_host(machine, spec.domain, host_keys[machine.name]) for machine in machines}
+    for name, line in known.items():
+        write_file(KNOWN_HOSTS / name, line, 0o600)
     tls_key, tls_certificate, ca_certificate = _certificates(spec)
     write_file(SECRETS / "pve-root-ca.pem", ca_certificate)
     fingerprint = fingerprint_of(tls_certificate)
+    _write_known(spec, known, host_keys[spec.hypervisor.name], fingerprint)
+    return Credentials(
+        authorized_key=key.public,
+        root_password_hash=password_hash,
+        root_key=_key_pair(f"root@{spec.hypervisor.name}", "rsa", "-b", "2048"),
+        host_keys=host_keys,
+        template_host_key=_key_pair(f"root@{spec.template.name}"),
+        tls_key=tls_key,
+        tls_certificate=tls_certificate,
+        ca_certificate=ca_certificate,
+        fingerprint=fingerprint,
+    )
+
+
+def _write_known(spec: LabSpec, known: Mapping[str, str], host_key: KeyPair, fingerprint: str) -> None:
+    """What the tool knows beforehand: of an installed hypervisor no more than its console shows."""
+    shown = base64.b64encode(hashlib.sha256(base64.b64decode(host_key.public.split()[1])).digest()).decode()
+    write_file(SECRETS / f"ssh/{spec.hypervisor.name}.fingerprint", f"SHA256:{shown.rstrip('=')}\n", 0o600)
+    if spec.hypervisor_state == "installed":
+        write_file(SECRETS / "ssh/known_hosts", known[spec.router.name], 0o600)
+        return
+    write_file(SECRETS / "ssh/known_hosts", "".join(known.values()), 0o600)
     write_file(SECRETS / "api.fingerprint", f"{fingerprint}\n", 0o600)
-    template_key = _host_key(spec.template.name)
-    return Credentials(key.public, host_keys, template_key, tls_key, tls_certificate, ca_certificate, fingerprint)
+    for purpose in PURPOSES:
+        write_file(SECRETS / f"{purpose}.token", str(uuid.uuid4()), 0o600)
 
 
 def fingerprint_of(certificate_pem: str) -> str:
@@ -63,22 +90,23 @@ def fingerprint_of(certificate_pem: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).digest().hex(":").upper()
 
 
-def _host_key(name: str) -> HostKey:
-    path = SECRETS / f"host-{name}"
-    key = _ssh_key(path, f"root@{name}")
+def _key_pair(comment: str, *kind: str) -> KeyPair:
+    """A pair that goes into a machine and stays nowhere else."""
+    path = SECRETS / "key-of-a-machine"
+    key = _ssh_key(path, comment, *kind)
     for file in (path, path.with_name(f"{path.name}.pub")):
         file.unlink()
     return key
 
 
-def _ssh_key(path: Path, comment: str) -> HostKey:
+def _ssh_key(path: Path, comment: str, kind: str = "ed25519", *size: str) -> KeyPair:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
+    argv = ["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", comment, "-f", str(path)]
     run(argv, tried="make an SSH key", do=_DO)
-    return HostKey(path.read_text(), path.with_name(f"{path.name}.pub").read_text())
+    return KeyPair(path.read_text(), path.with_name(f"{path.name}.pub").read_text())
 
 
-def _known_host(machine: LabMachine, domain: str, key: HostKey) -> str:
+def _known_host(machine: LabMachine, domain: str, key: KeyPair) -> str:
     kind, value, *_ = key.public.split()
     return f"{machine.name},{machine.name}.{domain},{machine.address} {kind} {value}\n"
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from harness.lab.credentials import PURPOSES, Credentials, HostKey
+from harness.lab.credentials import PURPOSES, Credentials, KeyPair
 from harness.lab.machines import mac_of
+from harness.lab.packages import INSTALLED
 from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, SECRETS, SIMULATOR
 from harness.lab.seed import seed_of, simulator_options
 from harness.lab.spec import LabMachine, LabSpec
@@ -24,20 +26,26 @@ ROOTFS_INSIDE = "/var/lib/mgmt-lab/rootfs"
 GUESTS_INSIDE = "/var/lib/pve-guests"
 PACKAGES_INSIDE = "/srv/packages"
 
+# In the router, what it serves over HTTP.
+ARTIFACTS_INSIDE = "/srv/artifacts"
+
 ROUTER_NIC = "lan0"
 USER_ID = 1000
 
 
-def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path) -> Path:
+def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path, packages: Path) -> Path:
     """The router's machine folder, ready to be started."""
     folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC)
     upper = folder / "upper"
     write_tree(FILES / "router", upper, _values(spec, spec.router))
     _identify(upper, spec.router, credentials)
+    _authorize(upper / "root", credentials.authorized_key)
     replace_dnsmasq(upper, old={}, new=spec.dnsmasq)
+    enable(upper, "artifacts.service")
     enable(upper, "dnsmasq.service")
     enable(upper, "systemd-networkd.service", where="/lib/systemd/system")
     mask(upper, "networking.service", "systemd-resolved.service")
+    (folder / "mounts").write_text(f"{packages} {ARTIFACTS_INSIDE}/packages ro\n")
     return folder
 
 
@@ -57,12 +65,14 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     """The hypervisor's machine folder; `layers` ends with the Debian tree."""
     folder = _machine(spec.hypervisor, layers=layers, inside=spec.bridge_port)
     upper = folder / "upper"
-    write_tree(FILES / "hypervisor", upper, _values(spec, spec.hypervisor))
+    for tree in ("hypervisor", f"hypervisor-{spec.hypervisor_state}"):
+        write_tree(FILES / tree, upper, _values(spec, spec.hypervisor))
     write_tree(FILES / "bin", upper / PROGRAMS[1:] / "bin", {})
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SIMULATOR, upper / PROGRAMS[1:] / "simulator", ignore=ignored)
     _identify(upper, spec.hypervisor, credentials)
     _write_pve(spec, credentials, upper)
+    _write_root_login(spec, credentials, upper, layers[-1])
     enable(upper, "mgmt-lab-guests.service")
     mask(upper, "systemd-networkd.service", "systemd-resolved.service")
     GUESTS.mkdir()
@@ -86,7 +96,7 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     link(tree / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
     enable(tree, "qemu-guest-agent.service")
     enable(tree, "systemd-networkd.service", where="/lib/systemd/system")
-    mask(tree, "networking.service")
+    mask(tree, "chrony.service", "networking.service")
     (IMAGE / "layers").write_text(f"{IMAGE_INSIDE}/content:{ROOTFS_INSIDE}")
 
 
@@ -109,7 +119,9 @@ def _values(spec: LabSpec, machine: LabMachine) -> dict[str, str]:
         "GATEWAY": str(spec.router.address),
         "NAME": machine.name,
         "PORT": spec.bridge_port,
+        "NETWORK": str(spec.network),
         "PREFIX": str(IPv4Network(spec.network).prefixlen),
+        "PVE_VERSION": INSTALLED[spec.hypervisor_state],
         "SIMULATOR_OPTIONS": simulator_options(spec),
     }
 
@@ -119,10 +131,9 @@ def _identify(upper: Path, machine: LabMachine, credentials: Credentials) -> Non
     write_file(upper / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
     _write_host_key(upper, credentials.host_keys[machine.name])
     (upper / "root").mkdir(mode=0o700)
-    _authorize(upper / "root", credentials.authorized_key)
 
 
-def _write_host_key(tree: Path, key: HostKey) -> None:
+def _write_host_key(tree: Path, key: KeyPair) -> None:
     write_file(tree / "etc/ssh/ssh_host_ed25519_key", key.private, 0o600)
     write_file(tree / "etc/ssh/ssh_host_ed25519_key.pub", key.public)
 
@@ -141,8 +152,38 @@ def _write_pve(spec: LabSpec, credentials: Credentials, upper: Path) -> None:
     secrets = upper / "etc/mgmt-lab"
     secrets.mkdir(mode=0o700)
     write_file(secrets / "seed.json", json.dumps(seed_of(spec), indent=1))
-    for name in ("root.password", *(f"{purpose}.token" for purpose in PURPOSES)):
+    tokens = [] if spec.hypervisor_state == "installed" else [f"{purpose}.token" for purpose in PURPOSES]
+    for name in ("root.password", *tokens):
         write_file(secrets / name, (SECRETS / name).read_text(), 0o600)
+
+
+def _write_root_login(spec: LabSpec, credentials: Credentials, upper: Path, rootfs: Path) -> None:
+    """Root's password, and the keys PVE keeps in its own file system with a link to them.
+
+    How the installer allows the password: by the line in sshd's main file. Bootstrap's drop-in wins over that.
+    """
+    home, own = upper / "root/.ssh", credentials.root_key
+    is_authorized = spec.root_key or spec.hypervisor_state == "bootstrapped"
+    home.mkdir(mode=0o700)
+    write_file(home / "id_rsa", own.private, 0o600)
+    write_file(home / "id_rsa.pub", own.public)
+    keys = upper / "etc/pve/priv"
+    keys.mkdir(mode=0o700)
+    write_file(keys / "authorized_keys", own.public + (credentials.authorized_key if is_authorized else ""), 0o600)
+    link(home / "authorized_keys", "/etc/pve/priv/authorized_keys")
+    password = f"root:{credentials.root_password_hash}:"
+    _replace_line(upper, rootfs, "etc/shadow", r"root:[^:]*:", password)
+    _replace_line(upper, rootfs, "etc/ssh/sshd_config", r"#?PermitRootLogin .*", "PermitRootLogin yes")
+
+
+def _replace_line(tree: Path, rootfs: Path, name: str, pattern: str, line: str) -> None:
+    """Write Debian's own file with one thing changed; there is exactly one such place."""
+    original = rootfs / name
+    text, count = re.subn(f"^{pattern}", lambda _: line, original.read_text(), flags=re.MULTILINE)
+    if count != 1:
+        raise ValueError(f"{original}: {count} places match {pattern}")
+    write_file(tree / name, text, original.stat().st_mode & 0o777)
+    os.chown(tree / name, 0, original.stat().st_gid)
 
 
 def _add_user(tree: Path, rootfs: Path, user: str, key: str) -> None:

@@ -16,7 +16,7 @@ from harness.lab.credentials import Credentials, make_credentials
 from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
 from harness.lab.lock import one_at_a_time
-from harness.lab.packages import ensure_hypervisor_layer, ensure_packages
+from harness.lab.packages import INSTALLED, ensure_hypervisor_layer, ensure_packages, hypervisor_layer
 from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
@@ -30,6 +30,7 @@ Progress = Callable[[str], None]
 
 API_PORT = 8006
 SSH_PORT = 22
+HTTP_PORT = 80
 BOOT_S = 60.0
 JOURNAL_LINES = 5  # a program's own last word, before what systemd says about it
 LISTEN_S = 10.0  # systemd said already that everything is started
@@ -91,14 +92,14 @@ def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
     CACHE.mkdir(parents=True, exist_ok=True)
     rootfs = ensure_rootfs(progress)
     packages = ensure_packages()
-    layer = ensure_hypervisor_layer(rootfs, packages, progress)
-    _forget_old_builds(rootfs, packages, layer)
+    layer = ensure_hypervisor_layer(spec.hypervisor_state, rootfs, packages, progress)
+    _forget_old_builds(rootfs, packages, *(hypervisor_layer(state, rootfs, packages) for state in INSTALLED))
     progress("Writing keys, certificates and disks")
     STATE.mkdir(mode=0o700, parents=True)
     write_tree(FILES / "bin", BIN, {})
     credentials = make_credentials(spec)
     write_guest_image(spec, credentials, rootfs)
-    write_router(spec, credentials, rootfs)
+    write_router(spec, credentials, rootfs, packages)
     write_hypervisor(spec, credentials, [layer, rootfs], packages)
     return credentials
 
@@ -121,6 +122,7 @@ def _start(spec: LabSpec, progress: Progress) -> None:
         _require_booted(machine)
     _wait_listening(spec.router, DNS_PORT, "dnsmasq")
     _wait_listening(spec.router, SSH_PORT, "ssh")
+    _wait_listening(spec.router, HTTP_PORT, "artifacts")
     _wait_listening(spec.hypervisor, SSH_PORT, "ssh")
     _wait_listening(spec.hypervisor, API_PORT, "pveproxy")
 

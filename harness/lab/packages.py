@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.lab import cgroups
 from harness.lab.commands import run
 from harness.lab.paths import CACHE, FILES
-from harness.lab.trees import digest_of, write_file, write_tree
+from harness.lab.spec import HypervisorState
+from harness.lab.trees import digest_of, write_tree
 
-INSTALLED = "8.4.1"
+# The ISO called 8.4-1 holds 8.4.0.
+INSTALLED: Mapping[HypervisorState, str] = {"installed": "8.4.0", "bootstrapped": "8.4.1"}
 # The first sixteen digits of the commit the real package was made from; 8.4.5 stands for "any newer one".
 REPOIDS = {"8.4.0": "ec58e45e1bcdf2ac", "8.4.1": "2a5fa54a8503f96d", "8.4.5": "0000000000000845"}
-PIN = f"Package: pve-manager\nPin: version {INSTALLED}\nPin-Priority: 1001\n"
 
 
 def ensure_packages() -> Path:
-    """The folder of the repository: one flat repository that apt reads by file:."""
+    """The folder of the repository: one flat repository that apt reads by file: and http:."""
     folder = CACHE / f"packages-{digest_of([repr(REPOIDS), Path(__file__).read_text()], FILES / 'pve-manager')}"
     if not folder.exists():
         unfinished = CACHE / f"unfinished-{folder.name}"
@@ -29,16 +30,22 @@ def ensure_packages() -> Path:
     return folder
 
 
-def ensure_hypervisor_layer(rootfs: Path, packages: Path, progress: Callable[[str], None]) -> Path:
-    """What lies over the Debian tree on a bootstrapped hypervisor: pve-manager installed, pinned and held."""
-    files = FILES / "hypervisor/etc/apt"
-    layer = CACHE / f"hypervisor-{digest_of([rootfs.name, packages.name, Path(__file__).read_text()], files)}"
+def hypervisor_layer(state: HypervisorState, rootfs: Path, packages: Path) -> Path:
+    """Where `ensure_hypervisor_layer` keeps what it builds."""
+    return CACHE / f"{state}-{digest_of([rootfs.name, packages.name, Path(__file__).read_text()], FILES / 'build')}"
+
+
+def ensure_hypervisor_layer(
+    state: HypervisorState, rootfs: Path, packages: Path, progress: Callable[[str], None]
+) -> Path:
+    """What lies over the Debian tree of a hypervisor: pve-manager installed, and held when it is bootstrapped."""
+    layer = hypervisor_layer(state, rootfs, packages)
     if not layer.exists():
-        progress(f"Installing the stand-in pve-manager {INSTALLED} (once)")
+        version = INSTALLED[state]
+        progress(f"Installing the stand-in pve-manager {version} (once)")
         unfinished = CACHE / f"unfinished-{layer.name}"
-        write_tree(files, unfinished / "upper/etc/apt", {})
-        write_file(unfinished / "upper/etc/apt/preferences.d/pve-pin", PIN)
-        arguments = [INSTALLED, str(rootfs), str(packages), str(unfinished)]
+        unfinished.mkdir(parents=True)
+        arguments = [version, str(rootfs), str(packages), str(unfinished), state]
         run(
             ["unshare", "--mount", "--propagation", "private", str(FILES / "build/install-pve-manager"), *arguments],
             tried="install the stand-in packages",

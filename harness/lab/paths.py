@@ -16,6 +16,7 @@ SECRETS = STATE / "secrets"
 MACHINES = STATE / "machines"
 GUESTS = STATE / "guests"  # the hypervisor's /var/lib/pve-guests: overlayfs cannot write onto an overlay
 IMAGE = STATE / "image"
+KNOWN_HOSTS = STATE / "known_hosts"  # the lab's own knowledge, one file for each machine
 RECORD = STATE / "status.json"
 
 LINK = "mgmt-lab0"

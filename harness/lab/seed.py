@@ -1,4 +1,4 @@
-"""State what the simulator starts with: the hypervisor as bootstrap leaves it."""
+"""State what the simulator starts with: the hypervisor as the installer leaves it, and what bootstrap adds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ THIN_POOL_BYTES = 100 * 2**30
 
 def seed_of(spec: LabSpec) -> dict[str, Any]:
     """The seed file's content; the secret files it names lie beside it."""
+    installed = {
+        "users": [{"userid": "root@pam", "password_file": "root.password"}],
+        "storages": _storages(spec),
+        "vms": [{"vmid": spec.template.vmid, "config": _template_config(spec)}],
+        "options": {"keyboard": "en-us"},
+    }
+    return installed if spec.hypervisor_state == "installed" else {**installed, **_bootstrapped(spec)}
+
+
+def _bootstrapped(spec: LabSpec) -> dict[str, Any]:
     node = spec.hypervisor.name
     return {
         "users": [
@@ -42,21 +52,18 @@ def seed_of(spec: LabSpec) -> dict[str, Any]:
             # PVE asks for Sys.Modify on / before it lets anyone set a VM's start order.
             {**_allow("/", "MgmtStartup", "provision"), "propagate": 0},
         ],
-        "storages": [
-            {"storage": "local", "type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,import,snippets"},
-            {
-                "storage": "local-lvm",
-                "type": "lvmthin",
-                "thinpool": "data",
-                "vgname": "pve",
-                "content": "rootdir,images",
-                "total_bytes": THIN_POOL_BYTES,
-            },
-        ],
-        "vms": [{"vmid": spec.template.vmid, "config": _template_config(spec)}],
         "pools": [{"poolid": spec.pool, "comment": "management VMs", "vms": [spec.template.vmid], "storage": []}],
-        "options": {"keyboard": "en-us"},
     }
+
+
+def _storages(spec: LabSpec) -> list[dict[str, Any]]:
+    """What the installer makes on a disk with LVM; bootstrap lets `local` hold more kinds of content."""
+    content = "iso,vztmpl,backup" + ("" if spec.hypervisor_state == "installed" else ",import,snippets")
+    thin = {"thinpool": "data", "vgname": "pve", "content": "rootdir,images", "total_bytes": THIN_POOL_BYTES}
+    return [
+        {"storage": "local", "type": "dir", "path": "/var/lib/vz", "content": content},
+        {"storage": "local-lvm", "type": "lvmthin", **thin},
+    ]
 
 
 def simulator_options(spec: LabSpec) -> str:
@@ -76,7 +83,7 @@ def simulator_options(spec: LabSpec) -> str:
             "runtime-dir": "/var/lib/pve-guests",
             "guest-image": "/var/lib/mgmt-lab/image",
             "seed": "/etc/mgmt-lab/seed.json",
-            "pve-version": INSTALLED,
+            "pve-version": INSTALLED[spec.hypervisor_state],
         }.items()
     )
 

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal
 
+# As the installer leaves it, or as bootstrap does.
+HypervisorState = Literal["installed", "bootstrapped"]
+
 
 @dataclass(frozen=True)
 class LabMachine:
@@ -48,7 +51,8 @@ class LabSpec:
     bridge_port: str = "eno1"
     pool: str = "mgmt"
     template: LabTemplate = TEMPLATE
-    hypervisor_state: Literal["bootstrapped"] = "bootstrapped"
+    hypervisor_state: HypervisorState = "bootstrapped"
+    root_key: bool = False  # whether the installer was told to let the lab's key in; bootstrap always does
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.lab import cgroups, machines
+from harness.lab.credentials import PURPOSES
 from harness.lab.disks import GUESTS_INSIDE
 from harness.lab.paths import MACHINES, SECRETS
 from harness.lab.record import Record, read_record
@@ -74,7 +75,8 @@ def _api(record: Record) -> LabApi:
         root_password_file=str(SECRETS / "root.password"),
         tokens={
             purpose: LabToken(f"{purpose}@pve!harness", str(SECRETS / f"{purpose}.token"))
-            for purpose in ("verify", "provision")
+            for purpose in PURPOSES
+            if (SECRETS / f"{purpose}.token").exists()  # on an installed hypervisor bootstrap makes them
         },
     )
 

@@ -54,9 +54,17 @@ def test_seed_holds_no_secret() -> None:
     assert '"secret"' not in text
 
 
+def test_seed_of_an_installer_knows_root_only() -> None:
+    seed = seed_of(replace(SPEC, hypervisor_state="installed"))
+    assert seed["users"] == [{"userid": "root@pam", "password_file": "root.password"}]
+    assert seed.keys() == {"users", "storages", "vms", "options"}
+    assert seed["vms"] == seed_of(SPEC)["vms"]
+
+
 def test_only_other_router_files_keep_the_lab() -> None:
     assert made_from(replace(SPEC, dnsmasq={})) == made_from(SPEC)
     assert made_from(replace(SPEC, pool="other")) != made_from(SPEC)
+    assert made_from(replace(SPEC, hypervisor_state="installed")) != made_from(SPEC)
 
 
 def test_status_of_nothing_has_every_key() -> None:
@@ -76,4 +84,5 @@ def test_repository_lists_what_lies_in_it(tmp_path: Path) -> None:
         assert hashlib.sha256(package.read_bytes()).hexdigest() in index
         listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
         assert "./usr/bin/pveversion" in listed
+        assert "-rwxr-xr-x root/root" in next(line for line in listed.splitlines() if "./usr/bin/pvesh" in line)
         assert "./lib/systemd/system/pveproxy.service" in listed
