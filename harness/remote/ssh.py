@@ -7,6 +7,7 @@ a file (-E) instead of the command's stderr.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -237,8 +238,10 @@ def _sweep(parent: Path) -> None:
         try:
             if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
                 _end(folder)
-        except FileNotFoundError:
-            continue  # another run sweeps at the same moment
+        except OSError as error:
+            # Another run sweeps at the same moment, or what a killed one started still writes: the next run sweeps it.
+            if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+                raise
 
 
 def _alive(pid: int) -> bool:
