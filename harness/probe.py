@@ -143,13 +143,14 @@ def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0) -> tuple
     argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-p", str(port), address]
     ended = _tool(argv, timeout_s + 5, "openssh-client")
     lines = [line.split() for line in ended.stdout.splitlines() if line and not line.startswith("#")]
+    said = [line for line in ended.stderr.splitlines() if line and not line.startswith("#")]
     keys = tuple(sorted(f"{words[1]} {words[2]}" for words in lines if len(words) >= 3))
     if keys:
         return keys
     raise errors.Unreachable(
         tried="read the SSH host keys",
         on=f"{address} port {port}",
-        happened=" ".join(ended.stderr.split()[-12:]) or "no SSH server answered",
+        happened=said[-1] if said else "no SSH server showed a key",
         do="Look whether the host runs, has its address, and its sshd listens there",
     )
 

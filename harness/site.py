@@ -9,9 +9,10 @@ from pathlib import Path
 
 from harness import routers
 from harness.contract import Contract, Guest, SecretRef
-from harness.errors import Invalid
+from harness.errors import Invalid, Missing
 from harness.evidence import Evidence, Secret
 from harness.inventory import load, resolve
+from harness.lab.paths import STATE as LAB_STATE
 from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
 from harness.secrets import read_secret
@@ -72,6 +73,18 @@ def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:
             happened=f"mgmt_hypervisor.api.tokens has no `{purpose}` ({contract.hypervisor.declared})",
             do=f"Declare the token's id and where its secret is kept under api.tokens.{purpose}",
         )
+    _require_lab(token.secret)
     base = contract.site_folder
     fingerprint = read_secret(api.fingerprint, base=base).reveal() if isinstance(api.fingerprint, SecretRef) else None
     return read_secret(token.secret, base=base), fingerprint
+
+
+def _require_lab(secret: SecretRef) -> None:
+    """A missing file of the lab's means that the lab is down, and that is what the user wants to hear."""
+    if secret.kind == "file" and Path(str(secret.value)).is_relative_to(LAB_STATE) and not LAB_STATE.exists():
+        raise Missing(
+            tried="reach the embedded lab",
+            on="this machine",
+            happened="it is not up",
+            do="Bring it up: ./invoke lab.up",
+        )

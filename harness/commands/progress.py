@@ -47,7 +47,9 @@ class GuestProgress:
             step = f" {event.step}" if event.step else ""
             state = "" if event.state == "note" else f" {event.state}"
             where = event.guest or "all guests"
-            self._out.print(f"[{event.seconds:6.1f} s] {where}:{step}{state}: {event.text}", markup=False)
+            # Why a guest failed is said once, in the summary: ten guests often fail for one reason.
+            text = "" if event.state == "failed" else f": {event.text}"
+            self._out.print(f"[{event.seconds:6.1f} s] {where}:{step}{state}{text}", markup=False)
 
     def _move(self, event: Event) -> None:
         if event.guest is None or event.state == "note":

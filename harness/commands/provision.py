@@ -79,8 +79,8 @@ def show_provisioned(done: Provisioned, out: Console) -> None:
         out.print(f"{result.guest}: {result.outcome} in {sum(result.seconds.values()):.1f} s ({steps})", markup=False)
         for note in (*result.warnings, *result.retries):
             out.print(f"    {note}", markup=False)
-        if result.error is not None:
-            out.print(f"    {result.error}", style="bold red", markup=False)
+    for sentence, guests in _failures(done).items():
+        out.print(f"{', '.join(guests)}: {sentence}", style="bold red", markup=False)
     _show_notes(done.plan, out)
     failed = f", {len(done.failed)} failed" if done.failed else ""
     changed = _changes(len(done.results) - len(done.failed))
@@ -128,6 +128,14 @@ def render_provisioned(contract: Contract, done: Provisioned) -> dict[str, Any]:
             for result in done.results
         ],
     }
+
+
+def _failures(done: Provisioned) -> dict[str, list[str]]:
+    """Each failure's sentence with the guests it befell: a dead API befalls them all."""
+    found: dict[str, list[str]] = {}
+    for result in done.failed:
+        found.setdefault(str(result.error or "stopped before its turn"), []).append(result.guest)
+    return found
 
 
 def _agreed(contract: Contract, guest: str | None, out: Console) -> bool:

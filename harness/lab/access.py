@@ -93,6 +93,9 @@ def _ssh(user: str, address: str, known_hosts: Path) -> list[str]:
         "StrictHostKeyChecking": "yes",
         "BatchMode": "yes",
         "ConnectTimeout": 10,
+        # A machine that is powered off says no goodbye; without these the login would wait for it for ever.
+        "ServerAliveInterval": 2,
+        "ServerAliveCountMax": 3,
         "LogLevel": "ERROR",
     }
     return ["ssh", "-F", "none", *(f"-o{key}={value}" for key, value in options.items()), f"{user}@{address}"]

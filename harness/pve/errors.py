@@ -212,7 +212,10 @@ def _never_connected(error: BaseException) -> bool:
 
 
 def _innermost(error: BaseException) -> str:
-    return _short(str(_causes(error)[-1]) or type(error).__name__)
+    """The last cause in its own words; urllib3 puts its connection objects beside them."""
+    cause = _causes(error)[-1]
+    words = [argument for argument in cause.args if isinstance(argument, str) and argument]
+    return _short(words[-1] if words else str(cause) or type(cause).__name__)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

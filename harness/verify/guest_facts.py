@@ -38,10 +38,14 @@ COMMANDS = {
     # systemd-resolved answers on a loopback stub; the servers it asks stand in its own file.
     "resolvers": "cat /run/systemd/resolve/resolv.conf 2>/dev/null || cat /etc/resolv.conf",
     "listeners": "ss -H -l -n -t -u",
-    "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding 2>/dev/null || true",
+    # A kernel without IPv6 forwards none; anything else that cannot be read is no answer.
+    "forwarding": (
+        "set -e; cat /proc/sys/net/ipv4/ip_forward; "
+        "test ! -e /proc/sys/net/ipv6 || cat /proc/sys/net/ipv6/conf/all/forwarding"
+    ),
     "nat": _NAT,
     "mounts": "cat /proc/mounts",
-    "hosts-and-fstab": "cat /etc/hosts /etc/fstab 2>/dev/null || true",
+    "hosts-and-fstab": "set -e; cat /etc/hosts; test ! -e /etc/fstab || cat /etc/fstab",
 }
 
 
