@@ -219,12 +219,15 @@ def inventory_import(
     _end(run(_folder(inventory), site, Access(url, fingerprint, token, _path(secret_file), node)))
 
 
-@task(name="up", help=SITE)
-def lab_up(_: Context, site: str = "lab", inventory: str | None = None) -> None:
-    """Bring the embedded lab up; nothing is done when it is."""
+@task(
+    name="up",
+    help={**SITE, "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify"},
+)
+def lab_up(_: Context, site: str = "lab", inventory: str | None = None, bootstrapped: bool = False) -> None:
+    """Bring the embedded lab up, its hypervisor as the installer leaves it; nothing is done when it is up."""
     from harness.commands.lab import up as run
 
-    _end(run(_folder(inventory), site))
+    _end(run(_folder(inventory), site, bootstrapped=bootstrapped))
 
 
 @task(name="status", help=JSON)

@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GOALS = {
     "invoke --list": 0.6,
     "lab.up, warm cache": 15,
+    "bootstrap": 60,
+    "bootstrap again": None,
     "provision 10 guests": 30,
     "provision again": None,
     "write calls of the second provision": 0,
@@ -83,6 +85,8 @@ class _Commands:
         self.state.mkdir()
         self.time("invoke --list", "--list")
         self.time("lab.up, warm cache", "lab.up")
+        self.time("bootstrap", "bootstrap")
+        self.time("bootstrap again", "bootstrap")
         self.time("provision 10 guests", "provision")
         lab.control({"op": "reset-counters"})
         self.time("provision again", "provision")

@@ -12,6 +12,7 @@ from harness.bootstrap import run as bootstrapping
 from harness.bootstrap.playing import HostResult, Step
 from harness.bootstrap.run import Bootstrapped, Options
 from harness.commands.front import console, front
+from harness.contract import Contract
 from harness.site import open_contract
 
 _SAID = {"changed": "changed", "drift": "would change", "failed": "failed"}
@@ -20,12 +21,15 @@ _SAID = {"changed": "changed", "drift": "would change", "failed": "failed"}
 @front
 def bootstrap(inventory: Path, site: str, options: Options) -> int:
     """0 when the hypervisor is as declared (or --check could look), 2 when it was refused or something failed."""
-    contract = open_contract(inventory, site)
-    out = console()
+    return 2 if carry_out(open_contract(inventory, site), options, console()).failed else 0
+
+
+def carry_out(contract: Contract, options: Options, out: Console) -> Bootstrapped:
+    """Bootstrap with live progress and a summary at the end."""
     with StepProgress(out, contract.hypervisor.name, check=options.check) as progress:
         done = bootstrapping.bootstrap(contract, options, report=progress.report, say=progress.say)
     show(done, out, check=options.check)
-    return 2 if done.failed else 0
+    return done
 
 
 class StepProgress:

@@ -1,4 +1,4 @@
-"""The main job on the embedded lab from nothing: lab up, provision, verify, report, lab down."""
+"""The main job on the embedded lab from nothing: lab up, bootstrap, provision, verify, report, lab down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import lab
+from harness.bootstrap.run import Options
+from harness.commands.bootstrap import carry_out
 from harness.commands.front import console, front
 from harness.commands.lab import start
 from harness.commands.provision import build
@@ -29,8 +31,12 @@ def demo(*, keep: bool, html: Path | None) -> int:
     contract = open_contract(INVENTORY, SITE)
     install_missing(out)
     with _phase("lab up", out):
-        start(contract, out)
+        start(contract, out, "installed")
     try:
+        with _phase("bootstrap", out):
+            bootstrapped = carry_out(contract, Options(), out)
+        if bootstrapped.failed:
+            return 2
         with _phase("provision", out):
             done = build(contract, None, out)
         if done.failed:

@@ -14,17 +14,19 @@ from harness.commands.front import console, front
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.errors import Invalid
-from harness.lab import LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.lab import HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate
 from harness.routers import dnsmasq
 from harness.site import open_contract
 
 
 @front
-def up(inventory: Path, site: str) -> int:
+def up(inventory: Path, site: str, *, bootstrapped: bool) -> int:
     """Bring the lab up."""
     out = console()
     install_missing(out)
-    show_status(start(open_contract(inventory, site), out), out)
+    found = lab.status()  # a lab that took the short cut is left alone: only whoever says so loses it
+    kept = found.up and found.hypervisor_state == "bootstrapped"
+    show_status(start(open_contract(inventory, site), out, "bootstrapped" if bootstrapped or kept else "installed"), out)
     return 0
 
 
@@ -53,12 +55,12 @@ def ssh(name: str) -> int:
     os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
 
 
-def start(contract: Contract, out: Console) -> LabStatus:
+def start(contract: Contract, out: Console, state: HypervisorState) -> LabStatus:
     """The lab as the contract describes it, running."""
-    return lab.up(spec_of(contract), progress=lambda text: out.print(f"lab: {text}", markup=False))
+    return lab.up(spec_of(contract, state), progress=lambda text: out.print(f"lab: {text}", markup=False))
 
 
-def spec_of(contract: Contract) -> LabSpec:
+def spec_of(contract: Contract, state: HypervisorState = "installed") -> LabSpec:
     """What the lab needs to know of the contract; it reads no inventory of its own."""
     hypervisor = contract.hypervisor
     if contract.router.kind != "dnsmasq" or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
@@ -82,6 +84,7 @@ def spec_of(contract: Contract) -> LabSpec:
         bridge_port=bridge.port or "eno1",
         pool=hypervisor.pool or "mgmt",
         template=LabTemplate(template.vmid or 9000, template.name, template.build_mark, template.user),
+        hypervisor_state=state,
     )
 
 
@@ -94,3 +97,5 @@ def show_status(found: LabStatus, out: Console) -> None:
         out.print(f"  {host.name:<18} {host.address}", markup=False)
     for guest in found.guests:
         out.print(f"  {guest.name:<18} {guest.address or '-':<15} VM {guest.vmid}, {guest.status}", markup=False)
+    if not found.api.tokens:
+        out.print("Its hypervisor is as the installer leaves it. Go on: ./invoke bootstrap")

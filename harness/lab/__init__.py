@@ -3,10 +3,11 @@
 from harness.lab.access import control, ssh_command
 from harness.lab.lifecycle import down, up
 from harness.lab.requirements import missing_packages, missing_requirements
-from harness.lab.spec import LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.lab.spec import HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate
 from harness.lab.status import memory_mib, status
 
 __all__ = [
+    "HypervisorState",
     "LabMachine",
     "LabSpec",
     "LabStatus",

@@ -52,7 +52,7 @@ def make_credentials(spec: LabSpec) -> Credentials:
     key = _ssh_key(SECRETS / "ssh/id_ed25519", f"{spec.site}-lab")
     machines = (spec.router, spec.hypervisor)
     host_keys = {machine.name: _key_pair(f"root@{machine.name}") for machine in machines}
-    known = {machine.name: _known_host(machine, spec.domain, host_keys[machine.name]) for machine in machines}
+    known = {machine.name: _known_host(machine, host_keys[machine.name]) for machine in machines}
     for name, line in known.items():
         write_file(KNOWN_HOSTS / name, line, 0o600)
     tls_key, tls_certificate, ca_certificate = _certificates(spec)
@@ -82,7 +82,7 @@ def _write_known(spec: LabSpec, known: Mapping[str, str], host_key: KeyPair, fin
     write_file(SECRETS / "ssh/known_hosts", "".join(known.values()), 0o600)
     write_file(SECRETS / "api.fingerprint", f"{fingerprint}\n", 0o600)
     for purpose in PURPOSES:
-        write_file(SECRETS / f"{purpose}.token", str(uuid.uuid4()), 0o600)
+        write_file(SECRETS / f"{purpose}.token", f"{uuid.uuid4()}\n", 0o600)
 
 
 def fingerprint_of(certificate_pem: str) -> str:
@@ -106,9 +106,9 @@ def _ssh_key(path: Path, comment: str, kind: str = "ed25519", *size: str) -> Key
     return KeyPair(path.read_text(), path.with_name(f"{path.name}.pub").read_text())
 
 
-def _known_host(machine: LabMachine, domain: str, key: KeyPair) -> str:
+def _known_host(machine: LabMachine, key: KeyPair) -> str:
     kind, value, *_ = key.public.split()
-    return f"{machine.name},{machine.name}.{domain},{machine.address} {kind} {value}\n"
+    return f"{machine.name},{machine.address} {kind} {value}\n"
 
 
 def _certificates(spec: LabSpec) -> tuple[str, str, str]:

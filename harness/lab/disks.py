@@ -65,8 +65,10 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     """The hypervisor's machine folder; `layers` ends with the Debian tree."""
     folder = _machine(spec.hypervisor, layers=layers, inside=spec.bridge_port)
     upper = folder / "upper"
-    for tree in ("hypervisor", f"hypervisor-{spec.hypervisor_state}"):
-        write_tree(FILES / tree, upper, _values(spec, spec.hypervisor))
+    write_tree(FILES / "hypervisor", upper, _values(spec, spec.hypervisor))
+    write_tree(FILES / "hypervisor-installed", upper, _values(spec, spec.hypervisor))
+    if spec.hypervisor_state == "bootstrapped":
+        _write_bootstrapped(spec, upper, layers[-1], packages)
     write_tree(FILES / "bin", upper / PROGRAMS[1:] / "bin", {})
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SIMULATOR, upper / PROGRAMS[1:] / "simulator", ignore=ignored)
@@ -174,6 +176,20 @@ def _write_root_login(spec: LabSpec, credentials: Credentials, upper: Path, root
     password = f"root:{credentials.root_password_hash}:"
     _replace_line(upper, rootfs, "etc/shadow", r"root:[^:]*:", password)
     _replace_line(upper, rootfs, "etc/ssh/sshd_config", r"#?PermitRootLogin .*", "PermitRootLogin yes")
+
+
+def _write_bootstrapped(spec: LabSpec, upper: Path, rootfs: Path, packages: Path) -> None:
+    """The files bootstrap leaves, byte for byte (tests/bootstrap/test_short_cut.py)."""
+    write_tree(FILES / "hypervisor-bootstrapped", upper, _values(spec, spec.hypervisor))
+    for file in (upper / "etc/apt/sources.list", *(upper / "etc/apt/sources.list.d").glob("*.list")):
+        if file.name != "mgmt-harness.list":
+            write_file(file, re.sub("^deb", "# deb", file.read_text(), flags=re.MULTILINE))
+    _replace_line(upper, rootfs, "etc/chrony/chrony.conf", r"(?=pool )", "# ")
+    for index in ("Packages", "Release"):
+        content = (packages / index).read_text()
+        write_file(upper / f"var/lib/apt/lists/{spec.router.address}_packages_._{index}", content)
+    for folder in ("", "tokens"):
+        (upper / "var/lib/mgmt-harness" / folder).mkdir(mode=0o700)
 
 
 def _replace_line(tree: Path, rootfs: Path, name: str, pattern: str, line: str) -> None:

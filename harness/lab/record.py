@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from harness.lab.paths import RECORD, STATE
 from harness.lab.requirements import require_root
-from harness.lab.spec import LabSpec
+from harness.lab.spec import HypervisorState, LabSpec
 from harness.lab.trees import digest_of, write_file
 
 
@@ -21,6 +21,7 @@ class Record:
     domain: str
     router: tuple[str, str]  # name, address
     hypervisor: tuple[str, str]
+    hypervisor_state: HypervisorState
     user: str  # of the guests
     fingerprint: str
     made_from: str  # digest of everything that needs a new lab when it changes
@@ -34,6 +35,7 @@ def record_of(spec: LabSpec, fingerprint: str) -> Record:
         domain=spec.domain,
         router=(spec.router.name, str(spec.router.address)),
         hypervisor=(spec.hypervisor.name, str(spec.hypervisor.address)),
+        hypervisor_state=spec.hypervisor_state,
         user=spec.template.user,
         fingerprint=fingerprint,
         made_from=made_from(spec),
@@ -63,4 +65,6 @@ def read_record() -> Record | None:
         kept: dict[str, Any] = json.loads(RECORD.read_text())
     except FileNotFoundError:
         return None
+    if kept.keys() != {name.name for name in fields(Record)}:
+        return None  # of another version of this program: its lab is made anew
     return Record(**{**kept, "router": tuple(kept["router"]), "hypervisor": tuple(kept["hypervisor"])})

@@ -53,12 +53,26 @@ def _bootstrapped(spec: LabSpec) -> dict[str, Any]:
             {**_allow("/", "MgmtStartup", "provision"), "propagate": 0},
         ],
         "pools": [{"poolid": spec.pool, "comment": "management VMs", "vms": [spec.template.vmid], "storage": []}],
+        "jobs": [_backup_job(spec)],
+    }
+
+
+def _backup_job(spec: LabSpec) -> dict[str, Any]:
+    return {
+        "id": "nightly",
+        "enabled": 1,
+        "pool": spec.pool,
+        "storage": "local",
+        "schedule": "02:00",
+        "mode": "snapshot",
+        "compress": "zstd",
+        "prune-backups": "keep-last=3,keep-daily=7",
     }
 
 
 def _storages(spec: LabSpec) -> list[dict[str, Any]]:
     """What the installer makes on a disk with LVM; bootstrap lets `local` hold more kinds of content."""
-    content = "iso,vztmpl,backup" + ("" if spec.hypervisor_state == "installed" else ",import,snippets")
+    content = "iso,vztmpl,backup" if spec.hypervisor_state == "installed" else "backup,import,iso,snippets,vztmpl"
     thin = {"thinpool": "data", "vgname": "pve", "content": "rootdir,images", "total_bytes": THIN_POOL_BYTES}
     return [
         {"storage": "local", "type": "dir", "path": "/var/lib/vz", "content": content},

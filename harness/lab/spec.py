@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal
 
-# As the installer leaves it, or as bootstrap does.
+# As the installer leaves it, or as bootstrap does: the short cut for whoever tries what comes after bootstrap.
 HypervisorState = Literal["installed", "bootstrapped"]
 
 
@@ -51,7 +51,7 @@ class LabSpec:
     bridge_port: str = "eno1"
     pool: str = "mgmt"
     template: LabTemplate = TEMPLATE
-    hypervisor_state: HypervisorState = "bootstrapped"
+    hypervisor_state: HypervisorState = "installed"
     root_key: bool = False  # whether the installer was told to let the lab's key in; bootstrap always does
 
 
@@ -114,6 +114,7 @@ class LabStatus:
 
     up: bool
     site: str | None = None
+    hypervisor_state: HypervisorState | None = None  # as it was made; what was done to it since then is not told
     api: LabApi | None = None
     ssh: LabSsh | None = None
     dns: LabDns | None = None

@@ -27,6 +27,7 @@ def status() -> LabStatus:
     return LabStatus(
         up=is_whole(record),
         site=record.site,
+        hypervisor_state=record.hypervisor_state,
         api=_api(record),
         ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
         dns=LabDns(record.router[1], DNS_PORT),
