@@ -221,7 +221,10 @@ def inventory_import(
 
 @task(
     name="up",
-    help={**SITE, "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify"},
+    help={
+        **SITE,
+        "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify",
+    },
 )
 def lab_up(_: Context, site: str = "lab", inventory: str | None = None, bootstrapped: bool = False) -> None:
     """Bring the embedded lab up, its hypervisor as the installer leaves it; nothing is done when it is up."""

@@ -75,8 +75,19 @@ def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:
         )
     _require_lab(token.secret)
     base = contract.site_folder
-    fingerprint = read_secret(api.fingerprint, base=base).reveal() if isinstance(api.fingerprint, SecretRef) else None
-    return read_secret(token.secret, base=base), fingerprint
+    try:
+        fingerprint = api.fingerprint if isinstance(api.fingerprint, SecretRef) else None
+        pinned = read_secret(fingerprint, base=base).reveal() if fingerprint else None
+        return read_secret(token.secret, base=base), pinned
+    except Missing as error:
+        raise _not_bootstrapped(contract, error) from error
+
+
+def _not_bootstrapped(contract: Contract, error: Missing) -> Missing:
+    """On a hypervisor that nobody has bootstrapped yet, what bootstrap makes is missing."""
+    site = "" if contract.site == "lab" else f" --site {contract.site}"
+    do = f"Bootstrap the hypervisor, which makes it: ./invoke bootstrap{site}; or else: {error.do}"
+    return Missing(tried=error.tried, on=error.on, happened=error.happened, do=do)
 
 
 def _require_lab(secret: SecretRef) -> None:
@@ -86,5 +97,5 @@ def _require_lab(secret: SecretRef) -> None:
             tried="reach the embedded lab",
             on="this machine",
             happened="it is not up",
-            do="Bring it up: ./invoke lab.up",
+            do="Bring it up, then bootstrap its hypervisor: ./invoke lab.up, ./invoke bootstrap",
         )

@@ -16,7 +16,15 @@ from tests import sites
 def test_a_lab_that_is_down_is_named_not_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "LAB_STATE", tmp_path / "lab")
     token = ApiToken("verify@pve!harness", SecretRef("file", str(tmp_path / "lab/secrets/verify.token")))
-    with pytest.raises(Missing, match=r"it is not up\. Bring it up: \./invoke lab\.up\."):
+    with pytest.raises(Missing, match=r"it is not up\. .*: \./invoke lab\.up, \./invoke bootstrap\."):
+        site.open_reader(_contract(tokens={"verify": token}))
+
+
+def test_a_hypervisor_that_nobody_has_bootstrapped_is_named(tmp_path: Path) -> None:
+    token = ApiToken("verify@pve!harness", SecretRef("file", str(tmp_path / "verify.token")))
+    with pytest.raises(
+        Missing, match=r"no such file\. Bootstrap the hypervisor.*: \./invoke bootstrap; or else: Store"
+    ):
         site.open_reader(_contract(tokens={"verify": token}))
 
 

@@ -26,7 +26,9 @@ def up(inventory: Path, site: str, *, bootstrapped: bool) -> int:
     install_missing(out)
     found = lab.status()  # a lab that took the short cut is left alone: only whoever says so loses it
     kept = found.up and found.hypervisor_state == "bootstrapped"
-    show_status(start(open_contract(inventory, site), out, "bootstrapped" if bootstrapped or kept else "installed"), out)
+    show_status(
+        start(open_contract(inventory, site), out, "bootstrapped" if bootstrapped or kept else "installed"), out
+    )
     return 0
 
 

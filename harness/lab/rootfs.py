@@ -32,7 +32,8 @@ def ensure_rootfs(progress: Callable[[str], None]) -> Path:
 
 
 def _key() -> str:
-    return digest_of([Path(__file__).read_text()], FILES / "build", FILES / "rootfs")
+    recipe = (Path(__file__), *(FILES / "build" / name for name in ("packages", "masked-units")))
+    return digest_of([path.read_text() for path in recipe], FILES / "rootfs")
 
 
 def _listed(name: str) -> list[str]:

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import lab
 from harness.commands.lab import spec_of
-from harness.lab import machines, paths
+from harness.lab import HypervisorState, machines, paths
 from harness.site import open_contract
 from tests.site.driver import ROOT, Ended, require_lab
 
@@ -74,12 +74,12 @@ class Installed:
 
 
 @contextmanager
-def installed_lab(folder: Path) -> Iterator[Installed]:
+def installed_lab(folder: Path, state: HypervisorState = "installed") -> Iterator[Installed]:
     """From nothing, and gone afterwards."""
     require_lab()
     subprocess.run(["cp", "-r", ROOT / "inventory", folder / "inventory"], check=True)
     lab.down(print)
-    lab.up(replace(spec_of(open_contract(folder / "inventory", "lab")), hypervisor_state="installed"), progress=print)
+    lab.up(spec_of(open_contract(folder / "inventory", "lab"), state), progress=print)
     try:
         yield Installed(folder)
     finally:

@@ -29,14 +29,15 @@ no-ping
 
 @pytest.fixture(scope="session")
 def spec() -> LabSpec:
-    """A lab whose router knows two VMs."""
+    """A lab whose router knows two VMs and whose hypervisor needs no bootstrap."""
     known = (METRICS, LOGS)
     return LabSpec(
         dnsmasq={
             "lab.conf": MAIN,
             "/etc/mgmt-dnsmasq/hosts.dhcp": "".join(f"{vm.mac},{vm.address},{vm.name}\n" for vm in known),
             "/etc/mgmt-dnsmasq/hosts.dns": "".join(f"{vm.address} {vm.name}.lab.deevnet.net\n" for vm in known),
-        }
+        },
+        hypervisor_state="bootstrapped",
     )
 
 

@@ -156,9 +156,9 @@ def test_the_router_tells_the_time(installed: LabStatus) -> None:
     inside("sh", "-c", "rm /etc/chrony/sources.d/lab.sources && chronyc reload sources")
 
 
-def test_bootstrapped_stays_the_default(running_lab: LabStatus) -> None:
+def test_bootstrapped_is_what_may_be_asked_for(running_lab: LabStatus) -> None:
     assert connect(running_lab).call("GET", "/version")["version"] == "8.4.1"
     assert shell("hv01", "apt-mark showhold") == "pve-manager"
-    assert "PasswordAuthentication no" in shell("hv01", "cat /etc/ssh/sshd_config.d/mgmt-lab.conf")
+    assert "PasswordAuthentication no" in shell("hv01", "cat /etc/ssh/sshd_config.d/00-mgmt-harness.conf")
     assert json.loads(shell("hv01", "pvesh get /pools --output-format json"))[0]["poolid"] == "mgmt"
     assert shell("hv01", "apt-get -q -s -y upgrade | grep ^Inst || echo nothing") == "nothing"

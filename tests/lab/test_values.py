@@ -14,7 +14,7 @@ from harness.lab.seed import seed_of
 from harness.lab.spec import LabSsh
 from harness.lab.trees import write_file, write_tree
 
-SPEC = LabSpec(dnsmasq={"lab.conf": "no-resolv\n"})
+SPEC = LabSpec(dnsmasq={"lab.conf": "no-resolv\n"}, hypervisor_state="bootstrapped")
 
 
 def test_tree_is_filled_in_and_has_its_own_modes(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_seed_holds_no_secret() -> None:
 
 
 def test_seed_of_an_installer_knows_root_only() -> None:
-    seed = seed_of(replace(SPEC, hypervisor_state="installed"))
+    seed = seed_of(LabSpec(dnsmasq={}))
     assert seed["users"] == [{"userid": "root@pam", "password_file": "root.password"}]
     assert seed.keys() == {"users", "storages", "vms", "options"}
     assert seed["vms"] == seed_of(SPEC)["vms"]
@@ -69,7 +69,8 @@ def test_only_other_router_files_keep_the_lab() -> None:
 
 def test_status_of_nothing_has_every_key() -> None:
     told = LabStatus(up=False).to_json()
-    assert told == {"up": False, "site": None, "api": None, "ssh": None, "dns": None, "hosts": [], "guests": []}
+    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns"))
+    assert told == {"up": False, **nothing, "hosts": [], "guests": []}
     ssh = LabStatus(up=True, ssh=LabSsh("/key", ("/known",), "root")).to_json()["ssh"]
     assert ssh == {"identity_file": "/key", "known_hosts_files": ["/known"], "user": "root"}
 
