@@ -54,6 +54,11 @@ def status(*, as_json: bool) -> int:
 def ssh(name: str) -> int:
     """Become an SSH client on a host of the lab."""
     command = lab.ssh_command(name)
+    found = lab.status()
+    if found.api and not found.api.tokens and name == found.hosts[-1].name:
+        known = f"root's password is in {found.api.root_password_file}"
+        said = f"{name} takes no key before ./invoke bootstrap, and a login needs one ({known})"
+        console(to_stderr=True).print(said, style="yellow", markup=False)
     os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,18 @@ class Site:
         )
         assert ended.returncode == 0, f"{host}: {command}: {ended.stderr}"
         return ended.stdout
+
+
+@contextmanager
+def provisioned(state: Path, *commands: tuple[str, ...]) -> Iterator[Site]:
+    """A site those commands lead to, from nothing; gone afterwards."""
+    require_lab()
+    made = Site(state)
+    for command in (("lab.down",), *commands):
+        ended = made.invoke(*command)
+        assert ended.status == 0, ended.said
+    yield made
+    assert made.invoke("lab.down").status == 0
 
 
 def require_lab() -> None:

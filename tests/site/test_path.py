@@ -1,10 +1,10 @@
-"""The whole path on the lab: provision is repeatable, verify is green, and each broken promise is named alone."""
+"""The whole path from what the installer leaves: it ends green, is repeatable, and each broken promise is named alone."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,21 @@ import pytest
 
 from harness import lab
 from tests.site.administrator import as_root, finish_task
-from tests.site.driver import ROOT, Site
+from tests.site.driver import ROOT, Site, provisioned
 
 pytestmark = pytest.mark.lab
 
+PATH = (("lab.up",), ("bootstrap",), ("provision",))
 VICTIM = "metrics-vm01"
 VMID = 130
 ADDRESS = "198.18.99.30"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Made as a user makes it, without a short cut."""
+    with provisioned(tmp_path_factory.mktemp("state"), *PATH) as made:
+        yield made
 
 
 def failed(result: dict[str, Any]) -> set[str]:
@@ -107,6 +115,12 @@ def test_passes_carry_their_evidence(site: Site) -> None:
         if check["verdict"] == "pass" and not check["evidence"]
     ]
     assert without == []
+
+
+def test_a_second_bootstrap_leaves_the_provisioned_host_alone(site: Site) -> None:
+    ended = site.invoke("bootstrap")
+    assert ended.status == 0, ended.said
+    assert "nothing changed" in ended.out
 
 
 def test_a_second_provision_makes_no_write_call(site: Site) -> None:
