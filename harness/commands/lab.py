@@ -56,9 +56,7 @@ def ssh(name: str) -> int:
     command = lab.ssh_command(name)
     found = lab.status()
     if found.api and not found.api.tokens and name == found.hosts[-1].name:
-        known = f"root's password is in {found.api.root_password_file}"
-        said = f"{name} takes no key before ./invoke bootstrap, and a login needs one ({known})"
-        console(to_stderr=True).print(said, style="yellow", markup=False)
+        console(to_stderr=True).print(f"{name} takes our key when it is bootstrapped: ./invoke bootstrap", markup=False)
     os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
 
 

@@ -13,12 +13,15 @@ ON = "this machine"
 
 
 def run(argv: Sequence[str], *, tried: str, do: str, cgroup: Path | None = None, given: str = "") -> str:
-    """The output of `argv`; with `cgroup` it and all its children run there, so a later `down` finds them.
+    """The output of `argv`, which ends with us: left behind, it would still write into the next lab.
+
+    With `cgroup` it and all its children run there, so a later `down` finds them.
 
     `given` is what it reads: the place for a secret, which must not stand among the arguments.
     """
     inside = ("sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(cgroup)) if cgroup else ()
-    done = subprocess.run([*inside, *argv], input=given, capture_output=True, text=True, check=False, env=environment())
+    whole = ["setpriv", "--pdeathsig", "KILL", *inside, *argv]
+    done = subprocess.run(whole, input=given, capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
         raise HarnessError(tried=tried, on=ON, happened=f"{argv[0]} said: {last_lines(done.stderr)}", do=do)
     return done.stdout

@@ -138,12 +138,6 @@ def test_pve_keeps_roots_keys_in_its_own_file_system(installed: LabStatus) -> No
     assert inside("cat", "/root/.ssh/authorized_keys") == inside("cat", "/root/.ssh/id_rsa.pub")
 
 
-def test_the_installer_may_have_let_the_labs_key_in(free_machine: None, spec: LabSpec) -> None:
-    lab.up(replace(spec, hypervisor_state="installed", root_key=True), progress=print)
-    assert shell("hv01", "hostname") == "hv01"
-    assert len(shell("hv01", "cat /root/.ssh/authorized_keys").splitlines()) == 2
-
-
 def test_it_starts_and_reboots_well(installed: LabStatus) -> None:
     assert inside("systemctl", "is-system-running") == "running"
     assert inside("systemctl", "is-active", "chrony") == "active"
@@ -154,6 +148,12 @@ def test_the_router_tells_the_time(installed: LabStatus) -> None:
     inside("sh", "-c", "echo 'server 198.18.99.1 iburst' >/etc/chrony/sources.d/lab.sources && chronyc reload sources")
     wait(lambda: "^* 198.18.99.1" in inside("chronyc", "-n", "sources") or None, deadline_s=20, what="time source")
     inside("sh", "-c", "rm /etc/chrony/sources.d/lab.sources && chronyc reload sources")
+
+
+def test_the_installer_may_have_let_the_labs_key_in(free_machine: None, spec: LabSpec) -> None:
+    lab.up(replace(spec, hypervisor_state="installed", root_key=True), progress=print)
+    assert shell("hv01", "hostname") == "hv01"
+    assert len(shell("hv01", "cat /root/.ssh/authorized_keys").splitlines()) == 2
 
 
 def test_bootstrapped_is_what_may_be_asked_for(running_lab: LabStatus) -> None:

@@ -1,4 +1,4 @@
-"""The whole path from what the installer leaves: it ends green, is repeatable, and each broken promise is named alone."""
+"""The whole path from the installer on: it ends green, is repeatable, and each broken promise is named alone."""
 
 from __future__ import annotations
 
