@@ -36,6 +36,12 @@ def namespaces(pids: Iterable[int]) -> set[str]:
     return found
 
 
+def command_lines(pids: Iterable[int]) -> Iterator[str]:
+    for pid in pids:
+        with suppress(OSError):  # it ended while we looked
+            yield Path(f"/proc/{pid}/cmdline").read_text()
+
+
 def everything() -> Iterator[int]:
     return (int(process.name) for process in Path("/proc").glob("[0-9]*"))
 
@@ -143,8 +149,9 @@ def test_killed_build_is_not_taken_for_a_built_tree(free_machine: None, spec: La
         f"rootfs.CACHE = lifecycle.CACHE = pathlib.Path({str(tmp_path / 'cache')!r})\n"
         f"lab.up(lab.LabSpec(dnsmasq={dict(spec.dnsmasq)!r}), progress=print)\n"
     )
-    with interrupted(script, after_s=4):
-        assert any("mmdebstrap" in Path(f"/proc/{pid}/cmdline").read_text() for pid in cgroups.processes())
+    with interrupted(script, after_s=0):
+        wait(lambda: [*(tmp_path / "cache").glob("unfinished-*")] or None, deadline_s=60, what="a tree being built")
+        assert any("mmdebstrap" in line for line in command_lines(cgroups.processes()))
     assert all(folder.name.startswith("unfinished-") for folder in (tmp_path / "cache").iterdir())
     lab.down(print)
     assert not cgroups.lab_group().exists()
