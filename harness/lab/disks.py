@@ -73,6 +73,10 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     _identify(upper, spec.hypervisor, credentials)
     _write_pve(spec, credentials, upper)
     _write_root_login(spec, credentials, upper, layers[-1])
+    if spec.hypervisor_state == "bootstrapped":
+        (upper / "var/lib").mkdir(parents=True)
+        for name in ("mgmt-harness", "mgmt-harness/tokens"):
+            (upper / "var/lib" / name).mkdir(mode=0o700)
     enable(upper, "mgmt-lab-guests.service")
     mask(upper, "systemd-networkd.service", "systemd-resolved.service")
     GUESTS.mkdir()

@@ -18,6 +18,14 @@ ROLES = {
     "MgmtNode": "Sys.Audit",
     "MgmtStartup": "Sys.Modify",
 }
+BACKUP = {
+    "storage": "local",
+    "schedule": "02:00",
+    "mode": "snapshot",
+    "compress": "zstd",
+    "prune-backups": "keep-last=3,keep-daily=7",
+    "enabled": 1,
+}
 THIN_POOL_BYTES = 100 * 2**30
 
 
@@ -53,6 +61,7 @@ def _bootstrapped(spec: LabSpec) -> dict[str, Any]:
             {**_allow("/", "MgmtStartup", "provision"), "propagate": 0},
         ],
         "pools": [{"poolid": spec.pool, "comment": "management VMs", "vms": [spec.template.vmid], "storage": []}],
+        "jobs": [{"id": "nightly", "pool": spec.pool, **BACKUP}],
     }
 
 

@@ -130,6 +130,26 @@ class SiteView:
         self._need("/pool", "Pool.Audit", "list the pools")
         return list(self._ask("/pools"))
 
+    def resources(self) -> list[dict[str, Any]]:
+        """Every VM with its pool."""
+        self._need("/vms", "VM.Audit", "list the VMs")
+        return [one for one in self._ask("/cluster/resources") if one["type"] == "qemu"]
+
+    def roles(self) -> list[dict[str, Any]]:
+        return list(self._ask("/access/roles"))
+
+    def users(self) -> list[dict[str, Any]]:
+        """The users with their tokens, which are names and settings, no secrets."""
+        self._need("/access/groups", "Sys.Audit", "list the users")
+        return self._api("users", _read_users, lambda _: ["GET /access/users?full=1"])
+
+    def access_list(self) -> list[dict[str, Any]]:
+        self._need("/access", "Sys.Audit", "read who may do what")
+        return list(self._ask("/access/acl"))
+
+    def backup_jobs(self) -> list[dict[str, Any]]:
+        return list(self._ask("/cluster/backup"))
+
     def client(self) -> Client:
         """The read-only client; nothing is sent by asking for it."""
         with self._lock:
@@ -302,6 +322,10 @@ class SiteView:
 
 def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
     return read.read_guests(client, node)
+
+
+def _read_users(client: Client, _: str) -> list[dict[str, Any]]:
+    return list(client.get("/access/users", {"full": True}))
 
 
 def _banner(address: IPv4Address, port: int, evidence: Evidence) -> str | None:
