@@ -4,7 +4,7 @@ import pytest
 
 from harness.contract import Hypervisor
 from harness.verify.expect import Expect
-from harness.verify.host_facts import HostFacts
+from harness.verify.host_setup import HostSetup
 
 BOOTSTRAP = "./invoke bootstrap"
 KEYS_ONLY = {"pubkeyauthentication": "yes", "passwordauthentication": "no", "kbdinteractiveauthentication": "no"}
@@ -13,52 +13,50 @@ ROOT_BY_KEY = {"without-password", "prohibit-password"}  # sshd says the first f
 
 @pytest.mark.clause("bootstrap.post-config")
 def test_only_declared_repositories_are_on(
-    declared_repositories: frozenset[str], hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
+    declared_repositories: frozenset[str], host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect
 ) -> None:
-    seen = hypervisor_host.repositories
+    seen = host_setup.repositories
     expect("enabled package repositories", seen, declared_repositories, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
-def test_pve_manager_is_on_hold(hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect) -> None:
-    held = hypervisor_host.held_packages
+def test_pve_manager_is_on_hold(host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect) -> None:
+    held = host_setup.held_packages
     expect.that("pve-manager" in held, "packages on hold", held, "pve-manager", at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
-def test_apt_is_pinned_to_the_declared_version(
-    hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
-) -> None:
-    seen, wanted = hypervisor_host.pinned_versions, frozenset({hypervisor.pve_version})
+def test_apt_is_pinned_to_the_declared_version(host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect) -> None:
+    seen, wanted = host_setup.pinned_versions, frozenset({hypervisor.pve_version})
     expect("pinned versions of pve-manager", seen, wanted, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
 def test_asks_the_declared_time_servers(
-    time_servers: frozenset[str], hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
+    time_servers: frozenset[str], host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect
 ) -> None:
-    seen = frozenset(hypervisor_host.clock_sources)
+    seen = frozenset(host_setup.clock_sources)
     expect("time servers", seen, time_servers, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
 def test_clock_follows_one_of_them(
-    time_servers: frozenset[str], hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
+    time_servers: frozenset[str], host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect
 ) -> None:
-    followed, todo = [name for name, follows in hypervisor_host.clock_sources.items() if follows], "chronyc sources"
+    followed, todo = [name for name, follows in host_setup.clock_sources.items() if follows], "chronyc sources"
     said = f"Look on {hypervisor.name} with `{todo}` why none is followed: nobody may answer there"
     expect.that(bool(followed), "time server the clock follows", followed, "one", at=hypervisor, do=said)
 
 
 @pytest.mark.clause("bootstrap.post-config")
-def test_ssh_takes_keys_only(hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect) -> None:
-    seen = {key: hypervisor_host.sshd.get(key) for key in KEYS_ONLY}
+def test_ssh_takes_keys_only(host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect) -> None:
+    seen = {key: host_setup.sshd.get(key) for key in KEYS_ONLY}
     expect("how sshd lets somebody in", seen, KEYS_ONLY, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
-def test_ssh_lets_root_in_by_key_alone(hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect) -> None:
-    seen, wanted = hypervisor_host.sshd.get("permitrootlogin"), "prohibit-password"
+def test_ssh_lets_root_in_by_key_alone(host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect) -> None:
+    seen, wanted = host_setup.sshd.get("permitrootlogin"), "prohibit-password"
     expect.that(seen in ROOT_BY_KEY, "PermitRootLogin", seen, wanted, at=hypervisor, do=BOOTSTRAP)
 
 
@@ -108,15 +106,15 @@ def test_backup_job_is_the_declared_one(undone_backup: list[str], hypervisor: Hy
 
 @pytest.mark.clause("bootstrap.post-config")
 def test_nested_virtualization_is_asked_for_where_declared(
-    hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
+    host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect
 ) -> None:
-    seen, wanted = hypervisor_host.nested_asked, hypervisor.nested
+    seen, wanted = host_setup.nested_asked, hypervisor.nested
     expect("VMs in VMs asked for in /etc/modprobe.d", seen, wanted, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("bootstrap.post-config")
 def test_nested_virtualization_works_where_declared(
-    hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect
+    host_setup: HostSetup, hypervisor: Hypervisor, expect: Expect
 ) -> None:
-    seen, todo = hypervisor_host.nested_runs, f"Restart {hypervisor.name}: KVM reads its options when it is loaded"
+    seen, todo = host_setup.nested_runs, f"Restart {hypervisor.name}: KVM reads its options when it is loaded"
     expect.that(seen or not hypervisor.nested, "VMs in VMs", seen, hypervisor.nested, at=hypervisor, do=todo)

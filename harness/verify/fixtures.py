@@ -17,6 +17,7 @@ from harness.verify import derived, marks, undone
 from harness.verify.expect import Expect, Pending, place
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
+from harness.verify.host_setup import HostSetup
 from harness.verify.mac_owners import MacOwners, read_mac_owners
 from harness.verify.repositories import parse_repositories
 from harness.verify.site_view import SiteView
@@ -150,6 +151,11 @@ def plan(site: SiteView, contract: Contract) -> Plan:
 
 
 # --- what bootstrap leaves -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host_setup(site: SiteView) -> HostSetup:
+    return site.host_setup()
 
 
 @pytest.fixture

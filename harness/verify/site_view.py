@@ -26,12 +26,13 @@ from harness.observed import (
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import hosts, ssh
-from harness.verify import guest_facts, host_facts
+from harness.verify import guest_facts, host_facts, host_setup
 from harness.verify.batch import Answers, take_answers
 from harness.verify.certificate import who_vouches
 from harness.verify.expect import show
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
+from harness.verify.host_setup import HostSetup
 from harness.verify.looks import Look, Looks
 
 T = TypeVar("T")
@@ -162,6 +163,11 @@ class SiteView:
     def host(self) -> HostFacts:
         return HostFacts(self.looks.fetch("host", self._host_look()))
 
+    def host_setup(self) -> HostSetup:
+        """Apart from the facts: a clock that is not in step yet is waited for, and nobody else has to wait with it."""
+        look = self._ssh_look(self.contract.hypervisor.name, host_setup.COMMANDS, "host")
+        return HostSetup(self.looks.fetch("host setup", look))
+
     def ask_host(self, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> Answers:
         """More questions to the hypervisor's own Debian, in one round trip."""
         name = self.contract.hypervisor.name
@@ -205,6 +211,7 @@ class SiteView:
         inside = every if fixtures & NEEDS_ALL_GUESTS else tuple(guests) if "inside" in fixtures else ()
         tasks: list[Callable[[], object]] = [partial(self.guest, guest) for guest in inside]
         tasks += [self.host] if "hypervisor_host" in fixtures else []
+        tasks += [self.host_setup] if "host_setup" in fixtures else []
         tasks += [self.router] if "router" in fixtures else []
         tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
         tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
