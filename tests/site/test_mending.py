@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.site.driver import Site, require_lab
+from tests.site.driver import Site
 
 pytestmark = pytest.mark.lab
 
 # What verify looks at here: there are no VMs, and what is promised of them is another matter.
 CLAUSES = ("standalone", "storage", "bootstrap", "identity.no-strangers")
 LOOK = ("verify", *(f"--clause={clause}" for clause in CLAUSES))
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The lab with no VM yet: provision has something to do, and needs its privileges."""
-    require_lab()
-    made = Site(tmp_path_factory.mktemp("state"))
-    for command in (("lab.down",), ("lab.up",)):
-        ended = made.invoke(*command)
-        assert ended.status == 0, ended.said
-    yield made
-    assert made.invoke("lab.down").status == 0
 
 
 def commands_in(said: str) -> str:
@@ -107,25 +94,25 @@ OF_PROVISION = {
 
 
 @pytest.mark.parametrize("taken", OF_VERIFY.values(), ids=OF_VERIFY)
-def test_verify_names_the_command_that_mends_it(site: Site, taken: Taken) -> None:
-    site.run("hv01", taken.by)
-    blind = site.invoke(*LOOK)
+def test_verify_names_the_command_that_mends_it(bare: Site, taken: Taken) -> None:
+    bare.run("hv01", taken.by)
+    blind = bare.invoke(*LOOK)
     assert blind.status == 2
     assert taken.lacks in blind.said
     assert commands_in(blind.said).startswith(taken.back)
-    site.run("hv01", commands_in(blind.said))
-    seeing = site.invoke(*LOOK)
+    bare.run("hv01", commands_in(blind.said))
+    seeing = bare.invoke(*LOOK)
     assert seeing.status == 0, seeing.said
 
 
 @pytest.mark.parametrize("taken", list(OF_PROVISION.values())[:-1], ids=list(OF_PROVISION)[:-1])
-def test_preflight_names_the_command_that_mends_it(site: Site, taken: Taken) -> None:
-    site.run("hv01", taken.by)
-    failed = site.invoke("preflight")
+def test_preflight_names_the_command_that_mends_it(bare: Site, taken: Taken) -> None:
+    bare.run("hv01", taken.by)
+    failed = bare.invoke("preflight")
     assert failed.status == 2
     assert commands_in(failed.said) == taken.back
-    site.run("hv01", commands_in(failed.said))
-    ready = site.invoke("preflight")
+    bare.run("hv01", commands_in(failed.said))
+    ready = bare.invoke("preflight")
     assert ready.status == 0, ready.said
 
 
@@ -133,13 +120,13 @@ GUESTS = ("metrics-vm01", "logs-vm01", "dashboards-vm01", "alerting-vm01", "ansi
 
 
 @pytest.mark.parametrize(("taken", "guest"), zip(OF_PROVISION.values(), GUESTS, strict=True), ids=[*OF_PROVISION])
-def test_provision_names_the_command_that_mends_it(site: Site, taken: Taken, guest: str) -> None:
-    site.run("hv01", taken.by)
-    refused = site.invoke("provision", f"--guest={guest}")
+def test_provision_names_the_command_that_mends_it(bare: Site, taken: Taken, guest: str) -> None:
+    bare.run("hv01", taken.by)
+    refused = bare.invoke("provision", f"--guest={guest}")
     assert refused.status == 2
     assert taken.lacks in refused.said
     assert "nothing was changed" in refused.said
     assert commands_in(refused.said) == taken.back
-    site.run("hv01", commands_in(refused.said))
-    made = site.invoke("provision", f"--guest={guest}")
+    bare.run("hv01", commands_in(refused.said))
+    made = bare.invoke("provision", f"--guest={guest}")
     assert made.status == 0, made.said
