@@ -12,8 +12,9 @@ from harness.errors import HarnessError
 from harness.observed import ObservedSite
 from harness.preflight import host, network, stock
 from harness.preflight.model import Check, Finding, absent, failed, note, ok, unknown
-from harness.preflight.privileges import Grants, judge_excess, judge_needs, needs_of
+from harness.preflight.privileges import judge_excess, judge_needs, needs_of
 from harness.preflight.view import View
+from harness.privileges import Grants
 from harness.remote import ssh
 from harness.routers import ObservedRouter
 from harness.verify.certificate import read_pin

@@ -38,7 +38,7 @@ def judge_storages(contract: Contract, observed: ObservedSite) -> Iterator[Findi
             yield failed(f"the storage {declared.name} is {kind}, declared is {declared.type}, local", f"Mend {at}")
         elif missing := declared.content - found.content:
             said = f"the storage {declared.name} does not take {', '.join(sorted(missing))}"
-            yield failed(said, "bootstrap sets the content types")
+            yield failed(said, "Run ./invoke bootstrap, which sets the content types")
         else:
             free = "unknown" if found.available_bytes is None else f"{found.available_bytes / 2**30:.0f} GiB"
             yield ok(f"{declared.name} ({found.type}), {free} free")

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness import probe
 from harness.bootstrap.look import LIMIT_S, Found, look
 from harness.contract import Contract, SecretRef
 from harness.errors import HarnessError, Refused
 from harness.preflight import host_commands
-from harness.preflight.privileges import Grants, parse_grants
+from harness.privileges import Grants
 from harness.pve import read
 from harness.pve.client import Client
+from harness.pve.grants import read_grants
 from harness.pve.read import Permissions
 from harness.remote import known_hosts, ssh
 from harness.remote.known_hosts import HostKey
@@ -115,13 +115,7 @@ class View:
 
     def grants(self) -> Grants:
         """Who was given which role where, as far as the verify token may see it."""
-
-        def ask(_: object) -> Grants:
-            client = self.connect("verify")
-            roles: list[dict[str, Any]] = client.get("/access/roles", cached=True)
-            return parse_grants(client.get("/access/acl", cached=True), roles)
-
-        return self.looks.take("grants", ask)
+        return self.looks.take("grants", lambda _: read_grants(self.connect("verify")))
 
     # --- all at once -------------------------------------------------------------------------------------------------
 
