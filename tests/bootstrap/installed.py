@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from harness import lab
 from harness.commands.lab import spec_of
 from harness.lab import machines, paths
@@ -19,6 +21,7 @@ from harness.site import open_contract
 from tests.site.driver import ROOT, Ended, require_lab
 
 SECRETS = paths.SECRETS
+TOKENS = ("verify", "provision")
 # What a refused run must leave as it was.
 STATE = (
     "dpkg-query -W; apt-mark showhold; pvesh get /access/acl --output-format json; "
@@ -84,6 +87,21 @@ def installed_lab(folder: Path) -> Iterator[Installed]:
         yield Installed(folder)
     finally:
         lab.down(print)
+
+
+def call(purpose: str, method: str, path: str, **form: str) -> requests.Response:
+    """The API with one of the tokens bootstrap made."""
+    api = lab.status().api
+    assert api is not None
+    token = f"{purpose}@pve!harness={(SECRETS / f'{purpose}.token').read_text().strip()}"
+    return requests.request(
+        method,
+        f"{api.url}/api2/json{path}",
+        headers={"Authorization": f"PVEAPIToken={token}"},
+        data=form or None,
+        verify=api.ca_file,
+        timeout=30,
+    )
 
 
 def lines_with(ended: Ended, word: str) -> list[str]:

@@ -9,15 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
-from harness import lab
-from tests.bootstrap.installed import SECRETS, Installed, installed_lab, lines_with
+from tests.bootstrap.installed import SECRETS, TOKENS, Installed, call, installed_lab, lines_with
 from tests.site.driver import Ended
 
 pytestmark = pytest.mark.lab
-
-TOKENS = ("verify", "provision")
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +56,6 @@ def _command_lines() -> Iterator[str]:
             yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has ended meanwhile
             continue
-
-
-def call(purpose: str, method: str, path: str, **form: str) -> requests.Response:
-    """The API with one of the tokens bootstrap made."""
-    api = lab.status().api
-    assert api is not None
-    token = f"{purpose}@pve!harness={(SECRETS / f'{purpose}.token').read_text().strip()}"
-    return requests.request(
-        method,
-        f"{api.url}/api2/json{path}",
-        headers={"Authorization": f"PVEAPIToken={token}"},
-        data=form or None,
-        verify=api.ca_file,
-        timeout=30,
-    )
 
 
 def test_the_installers_host_becomes_the_declared_one(site: Installed, first: tuple[Ended, set[str]]) -> None:
