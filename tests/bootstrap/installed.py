@@ -1,4 +1,4 @@
-"""A lab whose hypervisor is as the installer left it, and ./invoke bootstrap on it."""
+"""A lab with an inventory of its own, its hypervisor as the installer left it, and our commands on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import requests
 
@@ -46,17 +46,20 @@ class Installed:
         assert old in text
         self.declared.write_text(text.replace(old, new))
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, task: str = "bootstrap") -> list[str]:
         tasks = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
-        return [*tasks, "bootstrap", f"--inventory={self.folder / 'inventory'}", *arguments]
+        return [*tasks, task, f"--inventory={self.folder / 'inventory'}", *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "MGMT_HARNESS_STATE": str(self.folder / "state"), "COLUMNS": "200"}
 
     def bootstrap(self, *arguments: str) -> Ended:
+        return self.invoke("bootstrap", *arguments)
+
+    def invoke(self, task: str, *arguments: str) -> Ended:
         ended = subprocess.run(
-            self.command(*arguments),
+            self.command(*arguments, task=task),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -77,12 +80,13 @@ class Installed:
 
 
 @contextmanager
-def installed_lab(folder: Path) -> Iterator[Installed]:
+def installed_lab(folder: Path, state: Literal["installed", "bootstrapped"] = "installed") -> Iterator[Installed]:
     """From nothing, and gone afterwards."""
     require_lab()
     subprocess.run(["cp", "-r", ROOT / "inventory", folder / "inventory"], check=True)
     lab.down(print)
-    lab.up(replace(spec_of(open_contract(folder / "inventory", "lab")), hypervisor_state="installed"), progress=print)
+    spec = spec_of(open_contract(folder / "inventory", "lab"))
+    lab.up(replace(spec, hypervisor_state=state), progress=print)
     try:
         yield Installed(folder)
     finally:

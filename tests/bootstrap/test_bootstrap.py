@@ -101,6 +101,9 @@ def test_no_secret_is_seen_anywhere(site: Installed, first: tuple[Ended, set[str
 
 DRIFT = {
     "apt-mark unhold pve-manager": "version: Hold pve-manager: would change",
+    "apt-get -qy --allow-downgrades install pve-manager=8.4.0": (
+        "version: Install pve-manager 8.4.1: would change - 8.4.0 -> 8.4.1"
+    ),
     "sed -i 's/^# deb/deb/' /etc/apt/sources.list.d/ceph.list": (
         "repositories: Switch off the undeclared repositories: would change - /etc/apt/sources.list.d/ceph.list"
     ),
