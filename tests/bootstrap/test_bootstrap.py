@@ -144,6 +144,34 @@ def test_check_lists_exactly_the_drift_and_bootstrap_mends_it(site: Installed) -
     assert "nothing would change" in site.bootstrap("--check").out
 
 
+def test_the_roles_of_the_inventory_run_after_ours(site: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a collection that is installed here; without it nothing is changed (test_refused)."""
+    role = site.folder / "collections/ansible_collections/deevnet/builder/roles/probe/tasks"
+    role.mkdir(parents=True)
+    (role / "main.yml").write_text(
+        "- name: Leave a trace\n  ansible.builtin.copy: {content: hi, dest: /etc/probe, mode: '0644'}\n"
+    )
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(site.folder / "collections"))
+    declared = site.declared.read_text()
+    site.declare("  packages:\n", "  roles_after: [deevnet.builder.probe]\n  packages:\n")
+    try:
+        ended = site.bootstrap()
+    finally:
+        site.declared.write_text(declared)
+    assert ended.status == 0, ended.said
+    assert lines_with(ended, "changed - ") == []
+    assert lines_with(ended, ": changed") == ["deevnet.builder.probe: Leave a trace: changed"]
+    assert ended.out.index("] backup") < ended.out.index("Leave a trace")
+    assert site.inside("cat /etc/probe && rm /etc/probe") == "hi"
+
+
+def test_what_it_leaves_is_all_that_provision_and_verify_need(site: Installed) -> None:
+    for task, arguments in (("preflight", ()), ("provision", ("--yes",)), ("verify", ())):
+        ended = site.invoke(task, *arguments)
+        assert ended.status == 0, ended.said
+    assert "nothing changed" in site.bootstrap().out, "VMs are none of its business"
+
+
 def test_an_upgrade_leaves_the_version(site: Installed) -> None:
     site.inside(
         "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y upgrade && apt-get -q -y dist-upgrade"
