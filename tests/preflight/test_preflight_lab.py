@@ -146,3 +146,31 @@ def test_another_host_key_stops_every_look_at_the_host(declared: Installed) -> N
         "ssh-keygen -R hv01 -f /var/lib/mgmt-lab/secrets/ssh/known_hosts, then ./invoke bootstrap"
         in said["ssh.host-key"]
     )
+
+
+PRIVILEGES = {
+    "a role that lost one": ("token.provision", "pveum role modify MgmtProvision --privs VM.Audit"),
+    "a grant that is gone": ("token.verify", "pveum acl delete / --roles MgmtAudit --tokens verify@pve!harness"),
+    "the one that does not propagate": (
+        "token.provision",
+        "pveum acl delete / --roles MgmtStartup --users provision@pve",
+    ),
+}
+
+
+@pytest.mark.parametrize(("check", "change"), PRIVILEGES.values(), ids=PRIVILEGES)
+def test_the_command_told_gives_a_removed_privilege_back(declared: Installed, check: str, change: str) -> None:
+    before = grants(declared)
+    declared.inside(change)
+    findings = taken(declared)[1][check]["findings"]
+    for command in [one["do"].split("`")[1] for one in findings if "pveum" in one["do"]]:
+        declared.inside(command)
+    assert taken(declared)[0] == 0
+    assert grants(declared) == before
+
+
+def grants(site: Installed) -> tuple[dict[str, set[str]], set[tuple[str, ...]]]:
+    """The roles with their privileges, and who was given which role where."""
+    roles = {one["roleid"]: set(str(one["privs"]).split(",")) for one in site.pvesh("get /access/roles")}
+    keys = ("path", "type", "ugid", "roleid", "propagate")
+    return roles, {tuple(str(one[key]) for key in keys) for one in site.pvesh("get /access/acl")}
