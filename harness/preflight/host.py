@@ -182,7 +182,7 @@ def judge_repositories(host: str, answer: Answer) -> Iterator[Finding]:
     for url, why in wrong.items():
         do = f"Start it; ./invoke bootstrap switches off what is not declared in sources.list.d of {host}"
         if re.search(r"\b40[13]\b", why):  # it asks for a subscription that is not there
-            do = f"Run ./invoke bootstrap, which switches it off (in /etc/apt/sources.list.d of {host})"
+            do = f"Run ./invoke bootstrap, which switches it off, or do so in /etc/apt/sources.list.d of {host}"
         yield failed(f"a package repository of {host} does not answer: {url}: {why}", do)
     if wrong:
         return

@@ -266,7 +266,7 @@ class SiteView:
     ) -> Look[Answers]:
         def look(evidence: Evidence) -> Answers:
             # The one long script is recorded as its single questions instead.
-            host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
+            host = hosts.open_host(self.opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
             self._count_trip()
             try:
                 return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
@@ -279,7 +279,7 @@ class SiteView:
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
         login = ssh.router_login(self.contract)
         raw = Evidence()
-        run = hosts.runner(self._opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
+        run = hosts.runner(self.opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
 
         def counted(command: str) -> ssh.Result:
             self._count_trip()
@@ -294,7 +294,8 @@ class SiteView:
         evidence.record("router", f"reservations of {login.name} in {', '.join(found.sources)}", held or "none")
         return found
 
-    def _opened(self) -> ssh.Connections:
+    def opened(self) -> ssh.Connections:
+        """The shared connections of this run; nobody is contacted by asking for them."""
         with self._lock:
             if self._connections is None:
                 self._connections = ssh.open_connections(ssh.site_logins(self.contract))

@@ -6,15 +6,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-import requests
 
-from harness import lab
-from tests.bootstrap.installed import SECRETS, Installed, installed_lab, lines_with
+from tests.bootstrap.installed import SECRETS, TOKENS, Installed, call, installed_lab, lines_with
 from tests.site.driver import Ended
 
 pytestmark = pytest.mark.lab
-
-TOKENS = ("verify", "provision")
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +30,6 @@ def first(installed: Installed) -> Ended:
 def site(installed: Installed, first: Ended) -> Installed:
     assert first.status == 0, first.said
     return installed
-
-
-def call(purpose: str, method: str, path: str, **form: str) -> requests.Response:
-    """The API with one of the tokens bootstrap made."""
-    api = lab.status().api
-    assert api is not None
-    token = f"{purpose}@pve!harness={(SECRETS / f'{purpose}.token').read_text().strip()}"
-    return requests.request(
-        method,
-        f"{api.url}/api2/json{path}",
-        headers={"Authorization": f"PVEAPIToken={token}"},
-        data=form or None,
-        verify=api.ca_file,
-        timeout=30,
-    )
 
 
 def test_the_installers_host_becomes_the_declared_one(site: Installed, first: Ended) -> None:
@@ -78,6 +59,9 @@ def test_a_second_run_changes_nothing(site: Installed) -> None:
 
 DRIFT = {
     "apt-mark unhold pve-manager": "version: Hold pve-manager: would change",
+    "apt-get -qy --allow-downgrades install pve-manager=8.4.0": (
+        "version: Install pve-manager 8.4.1: would change - 8.4.0 -> 8.4.1"
+    ),
     "sed -i 's/^# deb/deb/' /etc/apt/sources.list.d/ceph.list": (
         "repositories: Switch off the undeclared repositories: would change - /etc/apt/sources.list.d/ceph.list"
     ),
@@ -116,6 +100,34 @@ def test_check_lists_exactly_the_drift_and_bootstrap_mends_it(site: Installed) -
     mended = site.bootstrap()
     assert mended.status == 0, mended.said
     assert "nothing would change" in site.bootstrap("--check").out
+
+
+def test_the_roles_of_the_inventory_run_after_ours(site: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a collection that is installed here; without it nothing is changed (test_refused)."""
+    role = site.folder / "collections/ansible_collections/deevnet/builder/roles/probe/tasks"
+    role.mkdir(parents=True)
+    (role / "main.yml").write_text(
+        "- name: Leave a trace\n  ansible.builtin.copy: {content: hi, dest: /etc/probe, mode: '0644'}\n"
+    )
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(site.folder / "collections"))
+    declared = site.declared.read_text()
+    site.declare("  packages:\n", "  roles_after: [deevnet.builder.probe]\n  packages:\n")
+    try:
+        ended = site.bootstrap()
+    finally:
+        site.declared.write_text(declared)
+    assert ended.status == 0, ended.said
+    assert lines_with(ended, "changed - ") == []
+    assert lines_with(ended, ": changed") == ["deevnet.builder.probe: Leave a trace: changed"]
+    assert ended.out.index("] backup") < ended.out.index("Leave a trace")
+    assert site.inside("cat /etc/probe && rm /etc/probe") == "hi"
+
+
+def test_what_it_leaves_is_all_that_provision_and_verify_need(site: Installed) -> None:
+    for task, arguments in (("preflight", ()), ("provision", ("--yes",)), ("verify", ())):
+        ended = site.invoke(task, *arguments)
+        assert ended.status == 0, ended.said
+    assert "nothing changed" in site.bootstrap().out, "VMs are none of its business"
 
 
 def test_an_upgrade_leaves_the_version(site: Installed) -> None:

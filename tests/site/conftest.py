@@ -12,13 +12,8 @@ from tests.site.driver import Site, provisioned
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The lab up, with no VM yet."""
-    require_lab()
-    made = Site(tmp_path_factory.mktemp("state"))
-    for command in (("lab.down",), ("lab.up",)):
-        ended = made.invoke(*command)
-        assert ended.status == 0, ended.said
-    yield made
-    assert made.invoke("lab.down").status == 0
+    with provisioned(tmp_path_factory.mktemp("state"), ("lab.up", "--bootstrapped")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
