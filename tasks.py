@@ -204,7 +204,7 @@ def inventory_export(_: Context, schema: bool = False) -> None:
 )
 def inventory_import(
     _: Context,
-    site: str,
+    site: str = "lab",
     inventory: str | None = None,
     url: str | None = None,
     fingerprint: str | None = None,

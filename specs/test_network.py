@@ -13,7 +13,8 @@ from harness.verify.marks import fixed_addresses
 from harness.verify.site_view import SiteView
 
 ROUTER = "Put the router right; what it should hold: ./invoke inventory.show"
-NETWORK = "Put /etc/network/interfaces of the hypervisor right, then run ifreload -a there"
+BOOTSTRAP = "./invoke bootstrap"
+RAISE = "Look at /etc/network/interfaces of the hypervisor, then run ifreload -a there"
 CORE_PORTS = frozenset({53, 67, 547})  # DNS, and DHCP's server ports in both protocols
 
 
@@ -143,7 +144,7 @@ def test_bridge_has_its_port(
     observed_bridge: ObservedBridge | None, bridge: Bridge, contract: Contract, expect: Expect
 ) -> None:
     seen, wanted = observed_bridge and observed_bridge.ports, (bridge.port,) if bridge.port else ()
-    expect(f"ports of {bridge.name}", seen, wanted, at=contract.hypervisor, do=NETWORK)
+    expect(f"ports of {bridge.name}", seen, wanted, at=contract.hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("network.bridge")
@@ -151,4 +152,4 @@ def test_bridge_is_up(
     observed_bridge: ObservedBridge | None, bridge: Bridge, contract: Contract, expect: Expect
 ) -> None:
     up = observed_bridge is not None and observed_bridge.active
-    expect(f"{bridge.name} is up", up, True, at=contract.hypervisor, do=NETWORK)
+    expect(f"{bridge.name} is up", up, True, at=contract.hypervisor, do=RAISE)

@@ -16,8 +16,7 @@ from harness.verify.allowances import (
 from harness.verify.expect import Expect
 from harness.verify.host_facts import HostFacts
 
-INSTALL = "On the hypervisor: apt-get install -y --allow-downgrades pve-manager="
-HOLD = "On the hypervisor: apt-mark hold pve-manager"
+BOOTSTRAP = "./invoke bootstrap"
 FIRMWARE = "Switch virtualization on in the firmware, and load kvm_intel or kvm_amd"
 MACHINE = "Compare the machine with the inventory, and correct the one that is wrong"
 
@@ -25,19 +24,19 @@ MACHINE = "Compare the machine with the inventory, and correct the one that is w
 @pytest.mark.clause("platform.pve-version")
 def test_api_says_the_declared_version(node: ObservedNode, hypervisor: Hypervisor, expect: Expect) -> None:
     wanted = hypervisor.pve_version
-    expect("Proxmox VE by its API", node.pve_version, wanted, at=hypervisor, do=f"{INSTALL}{wanted}")
+    expect("Proxmox VE by its API", node.pve_version, wanted, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("platform.pve-version")
 def test_package_has_the_declared_version(hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect) -> None:
     wanted = hypervisor.pve_version
-    expect("package pve-manager", hypervisor_host.pve_manager, wanted, at=hypervisor, do=f"{INSTALL}{wanted}")
+    expect("package pve-manager", hypervisor_host.pve_manager, wanted, at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("platform.pve-version")
 def test_package_is_held_there(hypervisor_host: HostFacts, hypervisor: Hypervisor, expect: Expect) -> None:
     held = hypervisor_host.held_packages
-    expect.that("pve-manager" in held, "packages on hold", held, "pve-manager", at=hypervisor, do=HOLD)
+    expect.that("pve-manager" in held, "packages on hold", held, "pve-manager", at=hypervisor, do=BOOTSTRAP)
 
 
 @pytest.mark.clause("platform.debian")

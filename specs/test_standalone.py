@@ -54,7 +54,7 @@ def test_has_no_replication_jobs(replication_jobs: tuple[str, ...], hypervisor: 
 
 @pytest.mark.clause("standalone.own-web-ui")
 def test_answers_with_the_pinned_certificate(shown: str, pinned: str, hypervisor: Hypervisor, expect: Expect) -> None:
-    todo = f"Compare both with `pvenode cert info` on {hypervisor.name}; pin the new one only if it is right"
+    todo = f"Compare both with `pvenode cert info` on {hypervisor.name}; if it is right, ./invoke bootstrap pins it"
     expect(f"certificate of {hypervisor.api.url}", shown, pinned, at=hypervisor, do=todo)
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 BASE = {"errors", "wait", "evidence"}
-MODEL = {"inventory", "identity", "contract", "observed", "plan", "secrets"}
+MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "lab", "journal"}
 COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "site", "preflight", "importing", "bootstrap"}
 SURFACE = {"commands"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from harness.errors import Invalid, Missing, Refused, TimedOut, Untrusted
 from harness.evidence import Secret
 from harness.remote import known_hosts, ssh
 from harness.remote.known_hosts import HostKey
+from harness.remote.ssh import Connections
 from harness.secrets import read_secret
 
 PASSWORD_LIMIT_S = 60.0
@@ -90,27 +90,26 @@ def pin_all(contract: Contract, keys: tuple[str, ...]) -> bool:
     return known_hosts.pin(_learned(contract), login.name, login.address, offered)
 
 
-def ensure_key_login(contract: Contract, *, say: Say, change: bool) -> None:
-    """Root's key opens the hypervisor; where it does not yet, the declared password puts it there, once."""
+def ensure_key_login(contract: Contract, opened: Connections, *, say: Say, change: bool) -> None:
+    """Root's key opens the hypervisor; where it does not yet, the declared password puts it there, once.
+
+    With `change` false the password opens the connection, and our key is not put there.
+    """
     login = ssh.hypervisor_login(contract)
-    with ssh.connections([login]) as opened:
-        try:
-            ssh.run(opened, login.name, "true")
-        except Refused:
-            ref = contract.hypervisor.ssh.password
-            if ref is None:
-                raise
-        else:
-            return
+    try:
+        ssh.run(opened, login.name, "true")
+    except Refused:
+        if contract.hypervisor.ssh.password is None:
+            raise
+    else:
+        return
+    enter_by_password(contract, opened)
     if not change:
-        raise Refused(
-            tried="log in by SSH",
-            on=login.name,
-            happened="it does not take our key yet, and --check changes nothing",
-            do="Run ./invoke bootstrap; it puts the key there with mgmt_hypervisor.ssh.password",
-        )
-    public = _public_key(login)
-    _install_key(login, public, read_secret(ref, base=contract.site_folder))
+        say(f"{login.name} does not take our key yet: looking at it with the password")
+        return
+    _install_key(opened, login, _public_key(login))
+    ssh.hang_up(opened, login.name)
+    ssh.run(opened, login.name, "true")  # from here on the key must do
     say(f"Put our key into {login.user}'s authorized keys, with the password for the last time")
 
 
@@ -136,21 +135,33 @@ def _public_key(login: ssh.Login) -> str:
     return ended.stdout.strip()
 
 
-def _install_key(login: ssh.Login, public: str, password: Secret) -> None:
-    with tempfile.TemporaryDirectory(prefix="mgmt-password-") as name, _askpass(Path(name), password) as askpass:
-        config, log = Path(name) / "config", Path(name) / "log"
-        # Only the password may answer: the key was refused, and nobody sits here.
-        config.write_text(_password_config(login, Path(name)))
-        argv = ["ssh", "-T", "-F", str(config), "-E", str(log), login.name]
+def _install_key(opened: Connections, login: ssh.Login, public: str) -> None:
+    ended = ssh.run(opened, login.name, f"sh -c {shlex.quote(_ADD_KEY)} sh {shlex.quote(public)}")
+    if not ended.succeeded:
+        raise Refused(
+            tried="put our key into the authorized keys",
+            on=login.name,
+            happened=ended.stderr.strip() or f"the command ended with {ended.rc}",
+            do="Look at ~/.ssh on the hypervisor",
+        )
+
+
+def enter_by_password(contract: Contract, opened: Connections) -> None:
+    """Open the shared connection of the hypervisor with the declared password; what follows goes over it."""
+    login, ref = ssh.hypervisor_login(contract), contract.hypervisor.ssh.password
+    assert ref is not None  # noqa: S101 - whoever calls this has seen it
+    password = read_secret(ref, base=contract.site_folder)
+    with _askpass(opened.directory, password) as askpass:
+        config, log = opened.directory / "password-config", opened.directory / "password-log"
+        config.write_text(_password_config(login, opened.directory))
+        argv = ["ssh", "-T", "-F", str(config), "-E", str(log), login.name, "true"]
         environment = {**os.environ, "SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
-        remote = f"exec sh -c {shlex.quote(_ADD_KEY)} sh {shlex.quote(public)}"
         try:
             ended = subprocess.run(
-                [*argv, remote],
+                argv,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
                 timeout=PASSWORD_LIMIT_S,
                 check=False,
             )
@@ -161,26 +172,18 @@ def _install_key(login: ssh.Login, public: str, password: Secret) -> None:
                 happened=f"no answer within {PASSWORD_LIMIT_S:.0f} s",
                 do="Look whether the host still runs, then try again",
             ) from None
-        said = log.read_text(errors="replace")
     if ended.returncode == 255:
-        raise _judged(login, said)
-    if ended.returncode:
-        raise Refused(
-            tried="put our key into the authorized keys",
-            on=login.name,
-            happened=ended.stderr.strip() or f"the command ended with {ended.returncode}",
-            do="Look at ~/.ssh on the hypervisor",
-        )
+        raise _judged(login, log.read_text(errors="replace"))
 
 
 def _password_config(login: ssh.Login, folder: Path) -> str:
     """The common ssh_config, in which ssh keeps the first value it reads."""
+    # Only the password may answer: the key was refused, and nobody sits here.
     ours = [
         "BatchMode no",
         "PreferredAuthentications password,keyboard-interactive",
         "PubkeyAuthentication no",
         "NumberOfPasswordPrompts 1",
-        "ControlMaster no",
     ]
     kept = replace(login, identity_file=None)
     return f"Host {login.name}\n    " + "\n    ".join(ours) + "\n" + ssh.render_ssh_config([kept], folder)

@@ -6,19 +6,8 @@ from dataclasses import dataclass
 
 from harness.contract import Contract
 from harness.errors import Invalid
+from harness.privileges import AUDIT, BRIDGES, STARTUP
 
-ROLES = {
-    "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
-    "MgmtProvision": (
-        "VM.Allocate VM.Audit VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk"
-        " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt Pool.Audit"
-    ),
-    "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
-    "MgmtBridge": "SDN.Use",
-    "MgmtNode": "Sys.Audit",
-    # PVE asks for Sys.Modify on / before it lets anyone set a VM's start order.
-    "MgmtStartup": "Sys.Modify",
-}
 COMMENTS = {"verify": "reads only", "provision": "makes the management VMs"}
 REALM = "pve"  # users of PVE's own realm have no shell and no password of the machine
 
@@ -66,14 +55,14 @@ def grants(contract: Contract) -> tuple[Grant, ...]:
 
 def _of(contract: Contract, account: Account) -> tuple[Grant, ...]:
     if account.purpose == "verify":
-        return (Grant("/", "MgmtAudit", account),)
+        return (Grant("/", AUDIT, account),)
     hypervisor = contract.hypervisor
     return (
         Grant(f"/pool/{required_pool(contract)}", "MgmtProvision", account),
         *(Grant(f"/storage/{storage.name}", "MgmtStore", account) for storage in hypervisor.storages),
-        Grant("/sdn/zones/localnetwork", "MgmtBridge", account),
+        Grant(BRIDGES, "MgmtBridge", account),
         Grant(f"/nodes/{hypervisor.node}", "MgmtNode", account),
-        Grant("/", "MgmtStartup", account, propagate=False),
+        Grant("/", STARTUP, account, propagate=False),
     )
 
 

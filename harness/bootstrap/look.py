@@ -16,6 +16,7 @@ from harness.contract import Contract
 from harness.errors import Refused
 from harness.remote.ssh import Result
 
+HALF = ".new"  # PVE's answer, while it is being written
 LIMIT_S = 180.0  # a lock of apt's and a slow repository
 
 
@@ -110,7 +111,12 @@ class Found:
     @property
     def waiting_tokens(self) -> frozenset[str]:
         """Purposes whose secret an earlier run left on the host, to be fetched."""
-        return frozenset(self._lines("tokens"))
+        return frozenset(name for name in self._lines("tokens") if not name.endswith(HALF))
+
+    @property
+    def half_tokens(self) -> frozenset[str]:
+        """Purposes whose token may be there while its secret came into no file: the host died in between."""
+        return frozenset(name.removesuffix(HALF) for name in self._lines("tokens") if name.endswith(HALF))
 
     @property
     def host_keys(self) -> tuple[str, ...]:
@@ -126,7 +132,7 @@ class Found:
         lines = self._lines("repository")
         if not any(line.startswith("update ended with") for line in lines):
             return None
-        told = [line.removeprefix("E: ") for line in lines if line.startswith(("E:", "Err:"))]
+        told = [line.removeprefix("E: ") for line in lines if line.startswith("E:")]
         return told[0] if told else " ".join(lines[-2:])
 
     @property

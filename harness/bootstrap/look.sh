@@ -32,7 +32,7 @@ pvesh get /storage --output-format json 2>&1
 section users
 pvesh get /access/users --full 1 --output-format json 2>&1
 section tokens
-ls /var/lib/mgmt-harness/tokens 2>/dev/null | grep -v '\.new$'
+ls /var/lib/mgmt-harness/tokens 2>/dev/null
 section keys
 cat /etc/ssh/ssh_host_*_key.pub
 section chrony

@@ -130,13 +130,18 @@ def _settings(opened: Connections, private: Path) -> dict[str, str]:
         "PATH": f"{private / 'bin'}:{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
-        "ANSIBLE_SSH_ARGS": f"-F {shlex.quote(str(opened.config_file))} {master}",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(opened.directory),
+        # The ControlPath is that of our own connections: what let us in lets Ansible in.
+        "ANSIBLE_SSH_ARGS": f"-F {shlex.quote(str(opened.config_file))} {master}"
+        f" -o {shlex.quote(_control_path(opened))}",
         "ANSIBLE_COLLECTIONS_PATH": collections_path(),
         # The filters are the harness's own functions.
         "PYTHONPATH": str(CHECKOUT),
         "LC_ALL": "C.UTF-8",
     }
+
+
+def _control_path(opened: Connections) -> str:
+    return f'ControlPath="{str(opened.directory).replace("%", "%%")}/%C"'
 
 
 def collections_path() -> str:

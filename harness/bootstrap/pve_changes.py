@@ -46,12 +46,14 @@ def user_changes(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[st
     return changes
 
 
-def token_changes(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]]) -> list[Change]:
-    """Tokens that are there keep the separation of privileges and have no end; missing ones are made elsewhere."""
-    held = _tokens(found)
+def token_changes(
+    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]]
+) -> list[Change]:
+    """Tokens that stay keep the separation of privileges and have no end; the others are made so."""
+    held = _without(_tokens(found), anew)
     changes = []
     for account in wanted:
-        name = f"{account['user']}!{account['token']}"
+        name = _full_token(account)
         token = held.get(name)
         if token is not None and (not int(token.get("privsep", 1)) or int(token.get("expire", 0) or 0)):
             text = f"token {name}: privileges separated, without an end"
@@ -59,27 +61,31 @@ def token_changes(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[s
     return changes
 
 
-def token_removals(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]]) -> list[Change]:
-    """What rotation begins with."""
+def token_removals(found: Iterable[Mapping[str, Any]], anew: Iterable[Mapping[str, str]]) -> list[Change]:
+    """What making a token anew begins with."""
     held = _tokens(found)
     return [
-        Change(text=f"token {name}: the old secret ends", argv=["pvesh", "delete", _token_path(account)])
-        for account in wanted
-        if (name := f"{account['user']}!{account['token']}") in held
+        Change(
+            text=f"token {_full_token(account)}: the old secret ends", argv=["pvesh", "delete", _token_path(account)]
+        )
+        for account in anew
+        if _full_token(account) in held
     ]
 
 
-def missing_tokens(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+def missing_tokens(
+    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]]
+) -> list[dict[str, Any]]:
     """The accounts whose token is to be made, with the command; its answer holds the secret."""
-    held = _tokens(found)
+    held = _without(_tokens(found), anew)
     return [
         {
             **account,
-            "text": f"token {account['user']}!{account['token']}",
+            "text": f"token {_full_token(account)}",
             "argv": ["pvesh", "create", _token_path(account), "--privsep", "1", *JSON],
         }
         for account in wanted
-        if f"{account['user']}!{account['token']}" not in held
+        if _full_token(account) not in held
     ]
 
 
@@ -174,6 +180,17 @@ def _plain(value: Any) -> str:
 
 def _tokens(users: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {f"{user['userid']}!{token['tokenid']}": token for user in users for token in user.get("tokens") or ()}
+
+
+def _without(
+    tokens: dict[str, Mapping[str, Any]], accounts: Iterable[Mapping[str, str]]
+) -> dict[str, Mapping[str, Any]]:
+    gone = {_full_token(account) for account in accounts}
+    return {name: token for name, token in tokens.items() if name not in gone}
+
+
+def _full_token(account: Mapping[str, str]) -> str:
+    return f"{account['user']}!{account['token']}"
 
 
 def _token_path(account: Mapping[str, str]) -> str:

@@ -123,7 +123,7 @@ def _tokens(contract: Contract, found: Found, held: Held, rotate: bool) -> Reaso
     """A secret is shown once: it must have a place before it is made, and is not made anew behind anybody's back."""
     for account in accounts(contract):
         ref = contract.hypervisor.api.tokens[account.purpose].secret
-        is_made = rotate or account.full_token not in found.tokens
+        is_made = rotate or account.full_token not in found.tokens or account.purpose in found.half_tokens
         if (is_made or account.purpose in found.waiting_tokens) and not is_storable(ref):
             place = f"mgmt_hypervisor.api.tokens.{account.purpose}.secret"
             do = f"Make it {{file: PATH}} or {{command: [...], store: [...]}} in {place}"

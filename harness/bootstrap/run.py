@@ -67,9 +67,9 @@ def bootstrap(contract: Contract, options: Options, *, report: Report, say: Say)
             say(sentence)
 
         trust_host_key(contract, trust=options.trust_host_key, say=keep)
-        ensure_key_login(contract, say=keep, change=not options.check)
         login = ssh.hypervisor_login(contract)
         with ssh.connections([login]) as opened:
+            ensure_key_login(contract, opened, say=say if options.check else keep, change=not options.check)
             shell = _SHELL if login.user == "root" else f"sudo -n {_SHELL}"
 
             def run(script: str) -> ssh.Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import subprocess
 import tempfile
@@ -52,7 +53,10 @@ def write_private(file: Path, text: str) -> None:
     """The file has this text and mode 0600, or what it had before."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
+        prefix = f".{file.name}.mgmt-harness-"
+        for left in file.parent.glob(f"{glob.escape(prefix)}*"):
+            left.unlink()  # of a run that was killed; the site's lock keeps others away
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=prefix, delete=False) as new:
             try:
                 new.write(text)  # mkstemp has made it 0600
                 new.flush()

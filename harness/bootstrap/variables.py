@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 from typing import Any
 
-from harness.bootstrap.grants import COMMENTS, ROLES, accounts, grants, required_pool
-from harness.contract import BackupJob, Bridge, Contract, Packages
+from harness.bootstrap.grants import COMMENTS, accounts, grants, required_pool
+from harness.contract import Bridge, Contract, Packages
 from harness.errors import Invalid
+from harness.privileges import ROLES
 
 # Where the host keeps what a run has not finished yet; root's alone.
 HOST_FOLDER = "/var/lib/mgmt-harness"
@@ -35,28 +36,57 @@ def derive_variables(contract: Contract, *, rotate: bool = False) -> dict[str, A
         "bootstrap_pool": required_pool(contract),
         "bootstrap_templates": [{"name": one.name, "vmid": one.vmid} for one in hypervisor.templates.values()],
         "bootstrap_roles": ROLES,
-        "bootstrap_accounts": [
-            {
-                "purpose": account.purpose,
-                "user": account.user,
-                "token": account.token,
-                "comment": COMMENTS.get(account.purpose, ""),
-            }
-            for account in accounts(contract)
-        ],
-        "bootstrap_grants": [
-            {
-                "path": grant.path,
-                "role": grant.role,
-                "user": grant.account.user,
-                "token": grant.account.token,
-                "propagate": grant.propagate,
-            }
-            for grant in grants(contract)
-        ],
+        "bootstrap_accounts": derive_accounts(contract),
+        "bootstrap_grants": derive_grants(contract),
         "bootstrap_rotate": rotate,
-        "bootstrap_backup": _backup(hypervisor.backup, required_pool(contract)) if hypervisor.backup else None,
+        "bootstrap_backup": derive_backup(contract),
         "bootstrap_roles_after": list(hypervisor.roles_after),
+    }
+
+
+def derive_accounts(contract: Contract) -> list[dict[str, str]]:
+    """The users to make, each with its one token."""
+    return [
+        {
+            "purpose": account.purpose,
+            "user": account.user,
+            "token": account.token,
+            "comment": COMMENTS.get(account.purpose, ""),
+        }
+        for account in accounts(contract)
+    ]
+
+
+def derive_grants(contract: Contract) -> list[dict[str, Any]]:
+    """Who is to have which role where."""
+    return [
+        {
+            "path": grant.path,
+            "role": grant.role,
+            "user": grant.account.user,
+            "token": grant.account.token,
+            "propagate": grant.propagate,
+        }
+        for grant in grants(contract)
+    ]
+
+
+def derive_backup(contract: Contract) -> dict[str, Any] | None:
+    """The backup job in PVE's own words; None where none is declared."""
+    job = contract.hypervisor.backup
+    if job is None:
+        return None
+    return {
+        "id": job.id,
+        "options": {
+            "storage": job.storage,
+            "pool": required_pool(contract),
+            "schedule": job.schedule,
+            "mode": "snapshot",
+            "compress": "zstd",
+            "prune-backups": ",".join(f"keep-{span}={count}" for span, count in job.keep.items()),
+            "enabled": 1,
+        },
     }
 
 
@@ -104,19 +134,3 @@ def _bridge(contract: Contract, bridge: Bridge) -> dict[str, Any]:
         return {"name": bridge.name, "port": bridge.port, "address": None, "gateway": None}
     address = IPv4Interface(f"{own}/{home[0].subnet.prefixlen}")
     return {"name": bridge.name, "port": bridge.port, "address": str(address), "gateway": str(home[0].gateway)}
-
-
-def _backup(job: BackupJob, pool: str) -> dict[str, Any]:
-    keep = ",".join(f"keep-{span}={count}" for span, count in job.keep.items())
-    return {
-        "id": job.id,
-        "options": {
-            "storage": job.storage,
-            "pool": pool,
-            "schedule": job.schedule,
-            "mode": "snapshot",
-            "compress": "zstd",
-            "prune-backups": keep,
-            "enabled": 1,
-        },
-    }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import inventory as inventories
 from harness.commands.front import console, front
-from harness.contract import Api, ApiToken, SecretRef
-from harness.errors import Invalid
-from harness.importing import Known, import_site, known_site, new_site, read_hypervisor
-from harness.pve.client import connect
+from harness.contract import Api, ApiToken, Contract, SecretRef
+from harness.errors import HarnessError, Invalid, Missing
+from harness.importing import Found, Known, import_site, known_site, new_site, read_hypervisor
+from harness.pve.client import Client, connect
 from harness.pve.tls import parse_fingerprint
+from harness.remote import ssh
 from harness.secrets import read_secret
 from harness.site import open_contract, open_reader
 
@@ -37,14 +39,40 @@ def import_inventory(folder: Path, site: str, access: Access) -> int:
         secret = read_secret(api.tokens["verify"].secret, base=Path())
         client = connect(api, purpose="verify", secret=secret, read_only=True)
     else:
-        client = open_reader(open_contract(folder, site))
+        client = _declared_client(folder, site)
     declared = known.contract.hypervisor.node if known.contract else None
-    imported = import_site(read_hypervisor(client, access.node or declared), known, client.url)
+    found = read_hypervisor(client, access.node or declared)
+    if known.contract is not None and any(host == known.contract.hypervisor.name for host, _ in known.unknown):
+        found = _with_own_mac(found, known.contract)
+    imported = import_site(found, known, client.url)
     sys.stdout.write(imported.text)
     if not sys.stdout.isatty():
         said = f"{site}: {imported.contradictions} contradictions to the contract, {imported.gaps} gaps to fill in"
         console(to_stderr=True).print(said, markup=False)
     return 0
+
+
+def _with_own_mac(found: Found, contract: Contract) -> Found:
+    """PVE's API tells no MAC of the node's own; the node does, where SSH lets us in."""
+    port = next(iter(found.home.ports), None) if found.home else None
+    if port is None or found.own_mac is not None:
+        return found
+    login = ssh.hypervisor_login(contract)
+    try:
+        with ssh.connections([login]) as opened:
+            ended = ssh.run(opened, login.name, f"cat {shlex.quote(f'/sys/class/net/{port}/address')}")
+    except HarnessError as error:
+        console(to_stderr=True).print(f"The hypervisor's own MAC stays UNKNOWN. {error}", markup=False)
+        return found
+    return replace(found, own_mac=ended.stdout.strip() or None)
+
+
+def _declared_client(folder: Path, site: str) -> Client:
+    try:
+        return open_reader(open_contract(folder, site))
+    except Missing as missing:
+        do = "Run ./invoke bootstrap, which keeps it there, or give --url, --fingerprint, --token and --secret-file"
+        raise Missing(tried=missing.tried, on=missing.on, happened=missing.happened, do=do) from missing
 
 
 def _api(access: Access) -> Api | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from harness import privileges
 from harness.contract import Contract
 from harness.errors import Refused
 from harness.plan import Plan
+from harness.privileges import typed
 from harness.pve.client import Client
+from harness.pve.grants import read_grants
 from harness.pve.read import Permissions, read_permissions
 
 Need = tuple[tuple[str, ...], str]  # any of these paths, one privilege
@@ -23,16 +26,20 @@ ON_THE_GUEST = (
 )
 
 
-def check_privileges(contract: Contract, plan: Plan, client: Client) -> None:
-    """One sentence that names everything that is missing."""
+def check_privileges(contract: Contract, plan: Plan, client: Client, reader: Client) -> None:
+    """One sentence that names everything that is missing, and the commands that give it.
+
+    `reader` sees more of the access list than the token that is checked.
+    """
     permissions = read_permissions(client)
-    missing = sorted({_said(need) for need in _needs(contract, plan) if not _granted(permissions, need)})
+    missing = sorted({need for need in _needs(contract, plan) if not _granted(permissions, need)})
     if missing:
         raise Refused(
             tried=f"provision as {client.who}",
             on=client.url,
-            happened=f"the token lacks {'; '.join(missing)}; nothing was changed",
-            do="Grant it to the token and to its user (`pveum acl modify` on the node), then run this again",
+            happened=f"the token lacks {'; '.join(dict.fromkeys(map(_said, missing)))}; nothing was changed",
+            do=f"{typed(_commands(contract, missing, permissions, reader))} (./invoke bootstrap does it, too), "
+            "then run this again",
         )
 
 
@@ -44,6 +51,24 @@ def _granted(permissions: Permissions, need: Need) -> bool:
 def _said(need: Need) -> str:
     paths, privilege = need
     return f"{privilege} on {paths[0]}"
+
+
+def _commands(contract: Contract, missing: Iterable[Need], permissions: Permissions, reader: Client) -> list[str]:
+    """Roles and grants; where the pool has the privilege already, the VM is not in the pool."""
+    pool = contract.hypervisor.pool
+    needs: list[privileges.Need] = []
+    strays: list[str] = []
+    for paths, privilege in missing:
+        kind, _, vmid = paths[0].removeprefix("/").partition("/")
+        if kind == "vms" and pool and permissions.has(f"/pool/{pool}", privilege):
+            strays.append(vmid)
+            continue
+        at = f"/pool/{pool}" if kind == "vms" and pool else paths[0]
+        need = privileges.documented_need("provision", at, privilege)
+        assert need is not None, privilege  # noqa: S101 - all that _needs asks for is documented
+        needs.append(need)
+    joined = [f"pveum pool modify {pool} --vms {','.join(sorted(set(strays)))}"] if strays else []
+    return privileges.commands(permissions.who, needs, read_grants(reader)) + joined
 
 
 def _needs(contract: Contract, plan: Plan) -> Iterator[Need]:

@@ -54,7 +54,7 @@ def provision(
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)
         if plan.changes:
-            check_privileges(contract, plan, client)
+            check_privileges(contract, plan, client, reader or client)
         shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
         results = _all_at_once(shared, plan.changes, limits)
         notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()

@@ -29,9 +29,23 @@ KEYS = {
 def hypervisor_document(found: Found, known: Known, contract: Contract) -> Document:
     hypervisor = contract.hypervisor
     written = known.written(hypervisor.name, "infrastructure", "env", TOP)
-    laid = dict([*_address(found, contract), *_hardware(found, contract), *_parts(found, contract)])
+    laid = dict(
+        [
+            *_mac(found, known, contract),
+            *_address(found, contract),
+            *_hardware(found, contract),
+            *_parts(found, contract),
+        ]
+    )
     notes = tuple(contradictions.of_node(found, hypervisor.pve_version))
     return Document(known.path("host_vars", f"{hypervisor.name}.yml"), lay_over(written, laid), notes)
+
+
+def _mac(found: Found, known: Known, contract: Contract) -> Laid:
+    """The hypervisor's own, where it was UNKNOWN."""
+    for host, key in known.unknown:
+        if host == contract.hypervisor.name and found.own_mac is not None:
+            yield ("infrastructure", "interfaces", key, "mac"), found.own_mac
 
 
 def _address(found: Found, contract: Contract) -> Laid:

@@ -30,7 +30,7 @@ class Found:
     node: ObservedNode
     architecture: str | None
     domain: str | None
-    wake_mac: str | None  # of the NIC that wakes the machine, where somebody entered it
+    own_mac: str | None  # of the NIC with its own address, where somebody entered it for waking, or the node was asked
     cluster: ObservedCluster
     storages: tuple[ObservedStorage, ...]
     bridges: tuple[FoundBridge, ...]
@@ -62,7 +62,7 @@ def read_hypervisor(client: Client, node: str | None = None) -> Found:
         node=read.read_node(client, name),
         architecture=status.get("current-kernel", {}).get("machine"),
         domain=client.get(f"/nodes/{name}/dns").get("search") or None,
-        wake_mac=_wake_mac(client.get(f"/nodes/{name}/config")),
+        own_mac=_wake_mac(client.get(f"/nodes/{name}/config")),
         cluster=cluster,
         storages=read.read_storages(client, name),
         bridges=_bridges(client, name),

@@ -87,8 +87,8 @@ def _name_notes(name: str) -> Iterator[str]:
 
 def _identity(found: Found) -> dict[str, Any]:
     home = found.home
-    mac = found.wake_mac or noted("UNKNOWN", "PVE does not tell the MAC of its own NIC; `ip -br link` on the node does")
-    dns = {"host_a_record": True, "dhcp_reservation": found.wake_mac is not None, "cnames": ["pve"]}
+    mac = found.own_mac or noted("UNKNOWN", "PVE does not tell the MAC of its own NIC; `ip -br link` on the node does")
+    dns = {"host_a_record": True, "dhcp_reservation": found.own_mac is not None, "cnames": ["pve"]}
     address = str(home.address.ip) if home and home.address else Gap("the hypervisor's address")
     bound = {"ip": address, "purpose": "mgmt", "segment": SEGMENT, "ansible": True, "dns": dns}
     return {

@@ -11,12 +11,13 @@ from harness.contract import Contract, Hypervisor
 from harness.errors import HarnessError
 from harness.observed import ObservedSite
 from harness.preflight import host, network, stock
+from harness.preflight.clocks import judge_clocks
 from harness.preflight.model import Check, Finding, absent, failed, note, ok, unknown
-from harness.preflight.privileges import Grants, judge_excess, judge_needs, needs_of
+from harness.preflight.privileges import judge_excess, judge_needs, needs_of
 from harness.preflight.view import View
+from harness.privileges import Grants
 from harness.remote import ssh
 from harness.routers import ObservedRouter
-from harness.verify.certificate import read_pin
 from harness.verify.host_facts import HostFacts
 
 Look = Callable[[View], Iterable[Finding]]
@@ -33,6 +34,8 @@ def _host_key(view: View) -> Iterator[Finding]:
 def _login(view: View) -> Iterator[Finding]:
     login, name = view.contract.hypervisor.ssh, view.contract.hypervisor.name
     answers = view.login()
+    if view.needs_password:
+        yield note(f"{name} does not take our key yet: bootstrap puts it there with the declared password")
     if answers.text("uid").strip() == "0":
         yield ok(f"{login.user} is root on {name}")
     elif answers.answer("sudo").rc == 0:
@@ -80,6 +83,10 @@ def _space(view: View) -> Iterator[Finding]:
 
 def _repositories(view: View) -> Iterator[Finding]:
     return host.judge_repositories(view.contract.hypervisor.name, view.repositories())
+
+
+def _clocks(view: View) -> Iterator[Finding]:
+    return judge_clocks(view.contract.hypervisor, view.clocks())
 
 
 def _alone(view: View) -> Iterator[Finding]:
@@ -144,7 +151,7 @@ def _reservations(view: View) -> Iterator[Finding]:
 
 
 def _certificate(view: View) -> Iterator[Finding]:
-    pin = read_pin(view.contract.hypervisor.api, view.contract.site_folder)
+    pin = view.pin()
     shown = view.site.web_certificate()
     url = view.contract.hypervisor.api.url
     if shown == pin:
@@ -174,12 +181,17 @@ def _grants(view: View) -> Grants | None:
 
 
 def _node(view: View) -> Iterator[Finding]:
+    view.token("verify")
     node, declared = view.site.node(), view.contract.hypervisor
     yield ok(f"{declared.api.url} is the node {node.name}, Proxmox VE {node.pve_version}")
 
 
 def _stock(judge: Callable[[Contract, ObservedSite], Iterator[Finding]]) -> Look:
-    return lambda view: judge(view.contract, view.site.site())
+    def look(view: View) -> Iterator[Finding]:
+        view.token("verify")
+        return judge(view.contract, view.site.site())
+
+    return look
 
 
 CHECKS: tuple[Check, ...] = (
@@ -197,6 +209,7 @@ CHECKS: tuple[Check, ...] = (
     Check("host.space", "room on its file systems", "bootstrap", _space),
     Check("bootstrap.refusals", "what bootstrap would refuse", "bootstrap", _bootstrap),
     Check("artifacts", "artifact server", "bootstrap", _artifacts),
+    Check("time", "time servers", "bootstrap", _clocks),
     Check("authority", "who has authority over DHCP and DNS", "bootstrap", _authority),
     Check("dns.hypervisor", "the hypervisor's names", "bootstrap", _own_names),
     Check("host.repositories", "package repositories", "provision", _repositories),

@@ -24,12 +24,16 @@ def judge_host_key(
     if not pinned:
         where = files[0] if files else "the file of mgmt_hypervisor.ssh.known_hosts"
         do = (
-            f"Compare it with what the host itself says ({compare_first}), then pin it under the name {name} in {where}"
+            f"Compare it with what the host itself says ({compare_first}), then write that fingerprint to"
+            f" mgmt_hypervisor.ssh.host_key_fingerprint, or pin the key under the name {name} in {where}"
         )
         yield failed(f"no host key of {name} is pinned; it shows {shown}", do)
     elif compare(pinned, offered) != "same":
         kept = ", ".join(sorted(f"{key.type} {key.fingerprint}" for key in pinned))
-        do = f"Find out why ({compare_first}); if it was installed anew, pin its new key in {files[0]}"
+        do = (
+            f"Find out why ({compare_first}); if it was installed anew: ssh-keygen -R {name} -f {files[0]},"
+            " then ./invoke bootstrap"
+        )
         yield failed(f"{name} shows another host key than the pinned one: {shown} instead of {kept}", do)
     else:
         yield ok(shown)
@@ -107,10 +111,10 @@ def judge_reservations(declared: Iterable[Reservation], router: str, seen: Obser
         others = [one for one in near if (one.mac, one.address) != (want.mac, want.address)]
         if others:
             held = ", ".join(f"{one.mac} -> {one.address} ({one.name})" for one in others)
-            do = f"Remove it from {router}, or mend the inventory"
+            do = f"Correct or remove it on {router}, or mend the inventory"
             yield failed(f"{router} holds {held}, which stands against {want.mac} -> {want.address} ({want.name})", do)
         elif not near:
-            do = f"Add it to {router} ({', '.join(seen.sources[:2])})"
+            do = f"Add it to {router} ({', '.join(list(dict.fromkeys(seen.sources))[:3])})"
             yield failed(f"{router} has no reservation {want.mac} -> {want.address} for {want.name}", do)
         wrong += bool(others or not near)
     if not wrong:

@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from harness.bootstrap.grants import ROLES
 from harness.contract import Contract
 from harness.engine.privileges import ON_THE_GUEST
 from harness.preflight.model import Finding, failed
+from harness.privileges import BRIDGES, Grants, Need, advise
 from harness.pve.read import Permissions
-from harness.pve.wire import parse_bool, parse_list
 
 # What `provision` does in its pool: clone, configure, start, and ask the guest's agent.
 ON_THE_POOL = tuple(sorted({*ON_THE_GUEST, "VM.Allocate", "VM.Clone", "VM.Monitor"}))
-
-
-@dataclass(frozen=True)
-class Need:
-    """`privilege` must hold at `path`; it is granted by `role` at `at`."""
-
-    path: str
-    privilege: str
-    role: str
-    at: str
-    propagate: bool = True
-
-
-@dataclass(frozen=True)
-class Grants:
-    """The access list and the roles; `acl` is (path, who) -> roles."""
-
-    acl: Mapping[tuple[str, str], frozenset[str]]
-    roles: Mapping[str, frozenset[str]]
-    built_in: frozenset[str]
-
-
-def parse_grants(acl: Iterable[Mapping[str, Any]], roles: Iterable[Mapping[str, Any]]) -> Grants:
-    """PVE's answers to /access/acl and /access/roles."""
-    entries: dict[tuple[str, str], frozenset[str]] = {}
-    for entry in acl:
-        key = (str(entry["path"]), str(entry["ugid"]))
-        entries[key] = entries.get(key, frozenset()) | {str(entry["roleid"])}
-    known = list(roles)
-    return Grants(
-        entries,
-        {str(role["roleid"]): parse_list(role.get("privs")) for role in known},
-        frozenset(str(role["roleid"]) for role in known if parse_bool(role.get("special"))),
-    )
 
 
 def needs_of(contract: Contract, purpose: str) -> tuple[Need, ...]:
@@ -67,7 +29,7 @@ def _places_to_audit(contract: Contract) -> Iterator[tuple[str, str]]:
     yield "/vms", "VM.Audit"
     yield "/storage", "Datastore.Audit"
     yield "/pool", "Pool.Audit"
-    yield "/sdn/zones/localnetwork", "SDN.Audit"
+    yield BRIDGES, "SDN.Audit"
 
 
 def _provision_needs(contract: Contract) -> Iterator[Need]:
@@ -80,7 +42,7 @@ def _provision_needs(contract: Contract) -> Iterator[Need]:
         path = f"/storage/{storage}"
         yield from (Need(path, one, "MgmtStore", path) for one in ("Datastore.AllocateSpace", "Datastore.Audit"))
     for bridge in sorted({guest.nic.bridge for guest in contract.guests}):
-        yield Need(f"/sdn/zones/localnetwork/{bridge}", "SDN.Use", "MgmtBridge", "/sdn/zones/localnetwork")
+        yield Need(f"{BRIDGES}/{bridge}", "SDN.Use", "MgmtBridge", BRIDGES)
     yield Need(f"/nodes/{hypervisor.node}", "Sys.Audit", "MgmtNode", f"/nodes/{hypervisor.node}")
     # PVE asks this of whoever sets the start order, on / itself; below it the token must not have it.
     yield Need("/", "Sys.Modify", "MgmtStartup", "/", propagate=False)
@@ -94,30 +56,13 @@ def judge_needs(
     for at in dict.fromkeys((need.at, need.role) for need in missing):
         these = [need for need in missing if (need.at, need.role) == at]
         said = f"{token} lacks {', '.join(need.privilege for need in these)} on {these[0].path}"
-        yield failed(said, f"Run as root on the node: `{'; '.join(mend(token, these, grants))}`")
-
-
-def mend(token: str, needs: list[Need], grants: Grants | None) -> Iterator[str]:
-    """The commands that give what is missing: into the role that is granted there, or by granting the role."""
-    need, wanted = needs[0], " ".join(sorted(need.privilege for need in needs))
-    user = token.partition("!")[0]
-    holders = (grants.acl.get((need.at, who), frozenset()) for who in (user, token)) if grants else ()
-    common = frozenset.intersection(*holders) if grants else frozenset()
-    own = sorted(common - grants.built_in) if grants else []
-    role = need.role if need.role in own or not own else own[0]
-    known = grants.roles if grants else {}
-    if role not in known:
-        yield f"pveum role add {role} --privs {shlex.quote(ROLES.get(role, wanted))}"
-    elif not set(wanted.split()) <= known[role]:
-        yield f"pveum role modify {role} --privs {shlex.quote(wanted)} --append 1"
-    if role not in common:
-        propagate = "" if need.propagate else " --propagate 0"
-        yield f"pveum acl modify {need.at} --roles {role} --users {user} --tokens {shlex.quote(token)}{propagate}"
+        yield failed(said, advise(token, these, grants))
 
 
 def judge_excess(contract: Contract, purpose: str, token: str, permissions: Permissions) -> Iterator[Finding]:
     """A token that may do more than its part is a danger even while nobody uses it."""
-    do = f"Take it away on the node: `pveum user token permissions {token.replace('!', ' ')}` shows where it comes from"
+    where = f"`pveum user token permissions {token.replace('!', ' ')}` on the node shows where it comes from"
+    do = f"Run ./invoke bootstrap, which takes it away; {where}"
     if purpose == "verify":
         writing = {one for held in permissions.granted.values() for one in held if not one.endswith(".Audit")}
         if writing:

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from harness import probe
+from harness.bootstrap.first_contact import enter_by_password
 from harness.bootstrap.look import LIMIT_S, Found, look
 from harness.contract import Contract, SecretRef
-from harness.errors import HarnessError, Refused
-from harness.preflight import host_commands
-from harness.preflight.privileges import Grants, parse_grants
+from harness.errors import HarnessError, Missing, Refused
+from harness.preflight import clocks, host_commands
+from harness.privileges import Grants
 from harness.pve import read
 from harness.pve.client import Client
+from harness.pve.grants import read_grants
 from harness.pve.read import Permissions
 from harness.remote import known_hosts, ssh
 from harness.remote.known_hosts import HostKey
@@ -26,9 +28,12 @@ from harness.remote.ssh import Result
 from harness.secrets import read_secret
 from harness.site import open_reader
 from harness.verify.batch import Answer, Answers
+from harness.verify.certificate import read_pin
 from harness.verify.host_facts import HostFacts
 from harness.verify.looks import Looks
 from harness.verify.site_view import SiteView
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -39,6 +44,7 @@ class View:
     site: SiteView
     connect: Callable[[str], Client]  # a client that cannot write, by the purpose of its token
     is_first_contact: bool = False  # no host key is pinned; the one with the declared fingerprint is trusted meanwhile
+    needs_password: bool = False  # our key is not let in yet
 
     @property
     def looks(self) -> Looks:
@@ -62,11 +68,13 @@ class View:
     def _log_in(self) -> Answers:
         try:
             return self.site.ask_host("login", host_commands.LOGIN)
-        except Refused as refusal:
+        except Refused:
             if self.contract.hypervisor.ssh.password is None:
                 raise
-            do = "Run ./invoke bootstrap: it puts our key there with the declared password, and looks at all this then"
-            raise Refused(tried=refusal.tried, on=refusal.on, happened=refusal.happened, do=do) from refusal
+        # As the installer leaves it: only the password lets us in. Nothing is written there.
+        enter_by_password(self.contract, self.site.opened())
+        self.needs_password = True
+        return self.site.ask_host("login by password", host_commands.LOGIN)
 
     def host(self) -> HostFacts:
         """The facts that `verify` judges, too."""
@@ -100,6 +108,14 @@ class View:
         self.login()
         return self.site.ask_host(f"web {host}", {"knock": host_commands.render_knock(host, port)}).answer("knock")
 
+    def clocks(self) -> Answer | None:
+        """What the declared time servers say to the hypervisor; None where none is declared."""
+        servers = self.contract.hypervisor.time_servers
+        if not servers:
+            return None
+        self.login()
+        return self.site.ask_host("clocks", {"ask": clocks.render_ask(servers)}).answer("ask")
+
     # --- the router and the wire -------------------------------------------------------------------------------------
 
     def dns_software(self) -> str | None:
@@ -108,20 +124,27 @@ class View:
 
     # --- the API -----------------------------------------------------------------------------------------------------
 
+    def pin(self) -> str:
+        """How the web interface identifies itself; every look at the API needs it."""
+        api, folder = self.contract.hypervisor.api, self.contract.site_folder
+        return self.looks.take("pin", lambda _: _kept("read the pinned certificate", lambda: read_pin(api, folder)))
+
     def permissions(self, purpose: str) -> Permissions:
+        self.token(purpose)
         if purpose == "verify":
             self.site.version()  # what keeps this token out keeps it out of every look at the API
         return self.looks.take(f"permissions {purpose}", lambda _: read.read_permissions(self.connect(purpose)))
 
+    def token(self, purpose: str) -> None:
+        """The token's secret is kept here, as bootstrap leaves it; what else is wrong with it PVE says."""
+        self.pin()
+        token = self.contract.hypervisor.api.tokens[purpose]
+        read = partial(read_secret, token.secret, base=self.contract.site_folder)
+        self.looks.take(f"secret {purpose}", lambda _: _kept(f"read the secret of {token.id}", read))
+
     def grants(self) -> Grants:
         """Who was given which role where, as far as the verify token may see it."""
-
-        def ask(_: object) -> Grants:
-            client = self.connect("verify")
-            roles: list[dict[str, Any]] = client.get("/access/roles", cached=True)
-            return parse_grants(client.get("/access/acl", cached=True), roles)
-
-        return self.looks.take("grants", ask)
+        return self.looks.take("grants", lambda _: read_grants(self.connect("verify")))
 
     # --- all at once -------------------------------------------------------------------------------------------------
 
@@ -132,6 +155,7 @@ class View:
             "host.release": self.host,
             "host.packages": self.packages,
             "host.repositories": self.repositories,
+            "time": self.clocks,
             "bootstrap.refusals": self.bootstrap,
             "api.certificate": self.site.web_certificate,
             "authority": self.dns_software,
@@ -151,6 +175,19 @@ class View:
 
     def close(self) -> None:
         self.site.close()
+
+
+def _kept(tried: str, read_it: Callable[[], T]) -> T:
+    """What bootstrap keeps here; where it is missing, bootstrap has not been at work yet, or not from here."""
+    try:
+        return read_it()
+    except Missing as missing:
+        raise Missing(
+            tried=tried,
+            on=missing.on,
+            happened=missing.happened,
+            do="Run ./invoke bootstrap, which makes it and keeps it there; or bring it there",
+        ) from missing
 
 
 @contextmanager

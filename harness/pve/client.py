@@ -18,7 +18,8 @@ from harness.contract import Api, ApiToken, SecretRef
 from harness.errors import HarnessError, Invalid
 from harness.evidence import Evidence, Secret
 from harness.pve.auth import TicketAuth, TokenAuth
-from harness.pve.errors import Call, Dropped, Locked, Stalled, from_answer, from_transport, not_pve
+from harness.pve.errors import Call, Dropped, Forbidden, Locked, Stalled, from_answer, from_transport, not_pve
+from harness.pve.grants import advise_client
 from harness.pve.tls import LimitedAdapter, adapter_for
 from harness.pve.wire import encode
 from harness.wait import wait_until
@@ -76,6 +77,7 @@ class Client:
     def __init__(self, api: Api, fingerprint: str | None, who: str, secret_at: str, evidence: Evidence | None) -> None:
         self.url = api.url.rstrip("/")
         self.who = who
+        self.purpose: Purpose = "root"
         self.counts = Counts()
         self._secret_at = secret_at
         self._evidence = evidence
@@ -129,6 +131,16 @@ class Client:
         return waited.value[0]
 
     def _send(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
+        try:
+            return self._send_once(method, path, params)
+        except Forbidden as refusal:
+            # Only now is the session free again: the advice asks PVE for the roles, which everybody may read.
+            if not refusal.path or self.purpose == "root" or path.startswith("/access/"):
+                raise
+            advice = advise_client(self, refusal.path, refusal.privileges)
+            raise Forbidden(tried=refusal.tried, on=refusal.on, happened=refusal.happened, do=advice) from refusal
+
+    def _send_once(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
         write = method != "GET"
         call = Call(method, path, self.url, self.who, self._secret_at, write)
         with self._session() as session:
@@ -246,6 +258,7 @@ def connect(
         return client
     token = api.tokens[purpose]
     client = kind(api, pin, token.id, _where(token), evidence)
+    client.purpose = purpose
     client._auth = TokenAuth(token.id, secret)
     return client
 

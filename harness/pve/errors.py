@@ -13,6 +13,13 @@ from urllib3.exceptions import NewConnectionError
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 
 
+class Forbidden(Refused):
+    """The credential lacks a privilege: any one of `privileges` at `path`, as far as PVE says which."""
+
+    path: str = ""
+    privileges: tuple[str, ...] = ()
+
+
 class Dropped(Unreachable):
     """The answer was lost on the way: a read may be asked again, the outcome of a write is unknown."""
 
@@ -133,20 +140,22 @@ def _no_entry(words: str, call: Call) -> Refused:
         tried=f"{call.tried} as {call.who}",
         on=call.url,
         happened=f"PVE does not accept the credential (401 {words})",
-        do=f"Put the current secret of {call.who} into {call.secret_at}, or make the token again on the node",
+        do=f"Put the current secret of {call.who} into {call.secret_at}, or have a new one made: "
+        "./invoke bootstrap --rotate-tokens",
     )
 
 
-def _no_privilege(words: str, call: Call) -> Refused:
+def _no_privilege(words: str, call: Call) -> Forbidden:
     found = _PERMISSION.search(words)
-    wanted = f"{found['privileges']} on {found['path']}" if found and found["path"] else "the missing privilege"
-    return Refused(
+    error = Forbidden(
         tried=f"{call.tried} as {call.who}",
         on=call.url,
         happened=f"403 {words}",
-        do=f"Give {wanted.replace('|', ' or ')} to {call.who} (and to its user: a token has no more than its user), "
-        "with `pveum acl modify` on the node",
+        do=f"Give the missing privilege to {call.who} and to its user, on the node",
     )
+    if found and found["path"]:
+        error.path, error.privileges = found["path"], tuple(found["privileges"].split("|"))
+    return error
 
 
 def _bad_parameters(words: str, errors: Mapping[str, str] | None, call: Call) -> HarnessError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.observed import (
 from harness.pve import wire
 from harness.pve.client import Client
 from harness.pve.errors import Absent, BadParameters
+from harness.pve.grants import advise_client
 from harness.pve.parallel import in_flight
 
 
@@ -28,6 +29,7 @@ class Permissions:
     who: str
     url: str
     granted: Mapping[str, Mapping[str, bool]]
+    advise: Callable[[str, str], str]  # path and privilege -> what gives it
 
     def has(self, path: str, privilege: str) -> bool:
         """PVE lists each path with an entry of its own; below those, the nearest one above decides."""
@@ -44,7 +46,7 @@ class Permissions:
                 on=self.url,
                 happened=f"{self.who} lacks {privilege} on {path}, and PVE would answer with a shorter list instead of "
                 "an error",
-                do=f"Give {privilege} on {path} to {self.who} and to its user, with `pveum acl modify` on the node",
+                do=self.advise(path, privilege),
             )
 
 
@@ -53,7 +55,9 @@ def read_permissions(client: Client) -> Permissions:
     granted = {
         path: {name: wire.parse_bool(flag) for name, flag in privileges.items()} for path, privileges in answer.items()
     }
-    return Permissions(client.who, client.url, granted)
+    return Permissions(
+        client.who, client.url, granted, lambda path, privilege: advise_client(client, path, [privilege])
+    )
 
 
 def read_version(client: Client) -> str:
@@ -109,7 +113,9 @@ def read_guests(client: Client, node: str, *, pool: str | None = None) -> tuple[
     """
     permissions = read_permissions(client)
     if pool is None or not permissions.has(f"/pool/{pool}", "VM.Audit"):
-        permissions.need("/vms", "VM.Audit", to="list the VMs")
+        at = "/vms" if pool is None or client.purpose != "provision" else f"/pool/{pool}"
+        if not permissions.has("/vms", "VM.Audit"):
+            permissions.need(at, "VM.Audit", to="list the VMs")
     listed = sorted(client.get(f"/nodes/{node}/qemu"), key=lambda entry: int(entry["vmid"]))
     guests = in_flight(lambda entry: _guest_of_entry(client, node, entry), listed)
     return tuple(guest for guest in guests if guest is not None)

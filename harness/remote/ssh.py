@@ -38,6 +38,7 @@ __all__ = [
     "close",
     "connections",
     "guest_login",
+    "hang_up",
     "hypervisor_login",
     "judge_failure",
     "open_connections",
@@ -104,6 +105,12 @@ def open_connections(logins: Iterable[Login]) -> Connections:
 def close(opened: Connections) -> None:
     """End the masters of these connections and remove their folder."""
     _end(opened.directory)
+
+
+def hang_up(opened: Connections, name: str) -> None:
+    """End the shared connection to `name`, so that the next command logs in anew."""
+    argv = ["ssh", "-F", str(opened.config_file), "-O", "exit", opened.logins[name].name]
+    subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONNECT_TIMEOUT_S, check=False)
 
 
 def run(opened: Connections, name: str, command: str, *, stdin: str | None = None, timeout_s: float = 20.0) -> Result:

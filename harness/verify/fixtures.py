@@ -13,11 +13,13 @@ from harness.errors import HarnessError
 from harness.observed import ObservedBridge, ObservedCluster, ObservedDisk, ObservedGuest, ObservedNode, ObservedStorage
 from harness.plan import Plan, diff
 from harness.routers import ObservedRouter
-from harness.verify import derived, marks
+from harness.verify import derived, marks, undone
 from harness.verify.expect import Expect, Pending, place
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
+from harness.verify.host_setup import HostSetup
 from harness.verify.mac_owners import MacOwners, read_mac_owners
+from harness.verify.repositories import parse_repositories
 from harness.verify.site_view import SiteView
 from harness.verify.stash import PINNED, RECORD, SITE
 
@@ -146,6 +148,73 @@ def observed_bridge(site: SiteView, bridge: Bridge) -> ObservedBridge | None:
 def plan(site: SiteView, contract: Contract) -> Plan:
     """What `provision` would do now."""
     return diff(contract, site.site())
+
+
+# --- what bootstrap leaves -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host_setup(site: SiteView) -> HostSetup:
+    return site.host_setup()
+
+
+@pytest.fixture
+def declared_repositories(hypervisor: Hypervisor) -> frozenset[str]:
+    if hypervisor.packages is None:
+        raise Pending(f"no package repositories are declared (mgmt_hypervisor at {place(hypervisor.declared)})")
+    return parse_repositories(hypervisor.packages.repositories)
+
+
+@pytest.fixture
+def time_servers(hypervisor: Hypervisor) -> frozenset[str]:
+    if not hypervisor.time_servers:
+        raise Pending(f"no time servers are declared (mgmt_hypervisor at {place(hypervisor.declared)})")
+    return frozenset(hypervisor.time_servers)
+
+
+@pytest.fixture
+def stored_content(storages: tuple[ObservedStorage, ...], hypervisor: Hypervisor) -> dict[str, frozenset[str]]:
+    """What the declared storages may hold; a disabled one holds nothing."""
+    declared = {storage.name for storage in hypervisor.storages}
+    return {one.name: one.content if one.enabled else frozenset() for one in storages if one.name in declared}
+
+
+@pytest.fixture
+def undone_roles(site: SiteView) -> list[str]:
+    return undone.undone_roles(site.roles())
+
+
+@pytest.fixture
+def undone_users(site: SiteView, contract: Contract) -> list[str]:
+    return undone.undone_users(contract, site.users())
+
+
+@pytest.fixture
+def undone_tokens(site: SiteView, contract: Contract) -> list[str]:
+    return undone.undone_tokens(contract, site.users())
+
+
+@pytest.fixture
+def other_tokens(site: SiteView, contract: Contract) -> list[str]:
+    return undone.other_tokens(contract, site.users())
+
+
+@pytest.fixture
+def undone_grants(site: SiteView, contract: Contract) -> list[str]:
+    return undone.undone_grants(contract, site.access_list())
+
+
+@pytest.fixture
+def undone_pool(site: SiteView, contract: Contract) -> list[str]:
+    return undone.undone_pool(contract, site.pools(), site.resources())
+
+
+@pytest.fixture
+def undone_backup(site: SiteView, contract: Contract) -> list[str]:
+    hypervisor = contract.hypervisor
+    if hypervisor.backup is None:
+        raise Pending(f"no backup job is declared (mgmt_hypervisor at {place(hypervisor.declared)})")
+    return undone.undone_backup(contract, site.backup_jobs())
 
 
 # --- VMs as the hypervisor has them ------------------------------------------------------------------------------

@@ -26,12 +26,13 @@ from harness.observed import (
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import hosts, ssh
-from harness.verify import guest_facts, host_facts
+from harness.verify import guest_facts, host_facts, host_setup
 from harness.verify.batch import Answers, take_answers
 from harness.verify.certificate import who_vouches
 from harness.verify.expect import show
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
+from harness.verify.host_setup import HostSetup
 from harness.verify.looks import Look, Looks
 
 T = TypeVar("T")
@@ -130,6 +131,26 @@ class SiteView:
         self._need("/pool", "Pool.Audit", "list the pools")
         return list(self._ask("/pools"))
 
+    def resources(self) -> list[dict[str, Any]]:
+        """Every VM with its pool."""
+        self._need("/vms", "VM.Audit", "list the VMs")
+        return [one for one in self._ask("/cluster/resources") if one["type"] == "qemu"]
+
+    def roles(self) -> list[dict[str, Any]]:
+        return list(self._ask("/access/roles"))
+
+    def users(self) -> list[dict[str, Any]]:
+        """The users with their tokens, which are names and settings, no secrets."""
+        self._need("/access/groups", "Sys.Audit", "list the users")
+        return self._api("users", _read_users, lambda _: ["GET /access/users?full=1"])
+
+    def access_list(self) -> list[dict[str, Any]]:
+        self._need("/access", "Sys.Audit", "read who may do what")
+        return list(self._ask("/access/acl"))
+
+    def backup_jobs(self) -> list[dict[str, Any]]:
+        return list(self._ask("/cluster/backup"))
+
     def client(self) -> Client:
         """The read-only client; nothing is sent by asking for it."""
         with self._lock:
@@ -141,6 +162,11 @@ class SiteView:
 
     def host(self) -> HostFacts:
         return HostFacts(self.looks.fetch("host", self._host_look()))
+
+    def host_setup(self) -> HostSetup:
+        """Apart from the facts: a clock that is not in step yet is waited for, and nobody else has to wait with it."""
+        look = self._ssh_look(self.contract.hypervisor.name, host_setup.COMMANDS, "host")
+        return HostSetup(self.looks.fetch("host setup", look))
 
     def ask_host(self, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> Answers:
         """More questions to the hypervisor's own Debian, in one round trip."""
@@ -185,6 +211,7 @@ class SiteView:
         inside = every if fixtures & NEEDS_ALL_GUESTS else tuple(guests) if "inside" in fixtures else ()
         tasks: list[Callable[[], object]] = [partial(self.guest, guest) for guest in inside]
         tasks += [self.host] if "hypervisor_host" in fixtures else []
+        tasks += [self.host_setup] if "host_setup" in fixtures else []
         tasks += [self.router] if "router" in fixtures else []
         tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
         tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
@@ -239,7 +266,7 @@ class SiteView:
     ) -> Look[Answers]:
         def look(evidence: Evidence) -> Answers:
             # The one long script is recorded as its single questions instead.
-            host = hosts.open_host(self._opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
+            host = hosts.open_host(self.opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
             self._count_trip()
             try:
                 return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
@@ -252,7 +279,7 @@ class SiteView:
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
         login = ssh.router_login(self.contract)
         raw = Evidence()
-        run = hosts.runner(self._opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
+        run = hosts.runner(self.opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
 
         def counted(command: str) -> ssh.Result:
             self._count_trip()
@@ -267,7 +294,8 @@ class SiteView:
         evidence.record("router", f"reservations of {login.name} in {', '.join(found.sources)}", held or "none")
         return found
 
-    def _opened(self) -> ssh.Connections:
+    def opened(self) -> ssh.Connections:
+        """The shared connections of this run; nobody is contacted by asking for them."""
         with self._lock:
             if self._connections is None:
                 self._connections = ssh.open_connections(ssh.site_logins(self.contract))
@@ -302,6 +330,10 @@ class SiteView:
 
 def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
     return read.read_guests(client, node)
+
+
+def _read_users(client: Client, _: str) -> list[dict[str, Any]]:
+    return list(client.get("/access/users", {"full": True}))
 
 
 def _banner(address: IPv4Address, port: int, evidence: Evidence) -> str | None:

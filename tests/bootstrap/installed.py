@@ -1,4 +1,4 @@
-"""A lab whose hypervisor is as the installer left it, and ./invoke bootstrap on it."""
+"""A lab with an inventory of its own, its hypervisor as the installer left it, and our commands on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from harness import lab
 from harness.commands.lab import spec_of
 from harness.lab import HypervisorState, machines, paths
@@ -19,6 +21,7 @@ from harness.site import open_contract
 from tests.site.driver import ROOT, Ended, require_lab
 
 SECRETS = paths.SECRETS
+TOKENS = ("verify", "provision")
 # What a refused run must leave as it was.
 STATE = (
     "dpkg-query -W; apt-mark showhold; pvesh get /access/acl --output-format json; "
@@ -43,17 +46,20 @@ class Installed:
         assert old in text
         self.declared.write_text(text.replace(old, new))
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, task: str = "bootstrap") -> list[str]:
         tasks = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
-        return [*tasks, "bootstrap", f"--inventory={self.folder / 'inventory'}", *arguments]
+        return [*tasks, task, f"--inventory={self.folder / 'inventory'}", *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "MGMT_HARNESS_STATE": str(self.folder / "state"), "COLUMNS": "200"}
 
     def bootstrap(self, *arguments: str) -> Ended:
+        return self.invoke("bootstrap", *arguments)
+
+    def invoke(self, task: str, *arguments: str) -> Ended:
         ended = subprocess.run(
-            self.command(*arguments),
+            self.command(*arguments, task=task),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -84,6 +90,21 @@ def installed_lab(folder: Path, state: HypervisorState = "installed") -> Iterato
         yield Installed(folder)
     finally:
         lab.down(print)
+
+
+def call(purpose: str, method: str, path: str, **form: str) -> requests.Response:
+    """The API with one of the tokens bootstrap made."""
+    api = lab.status().api
+    assert api is not None
+    token = f"{purpose}@pve!harness={(SECRETS / f'{purpose}.token').read_text().strip()}"
+    return requests.request(
+        method,
+        f"{api.url}/api2/json{path}",
+        headers={"Authorization": f"PVEAPIToken={token}"},
+        data=form or None,
+        verify=api.ca_file,
+        timeout=30,
+    )
 
 
 def lines_with(ended: Ended, word: str) -> list[str]:

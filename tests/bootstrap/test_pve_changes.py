@@ -60,13 +60,15 @@ def test_a_user_is_enabled_and_taken_out_of_groups() -> None:
 
 
 def test_only_a_missing_token_is_made() -> None:
-    made = pve_changes.missing_tokens([user()], [VERIFY])
+    made = pve_changes.missing_tokens([user()], [VERIFY], [])
     assert commands([Change(text=one["text"], argv=one["argv"]) for one in made]) == [
         "pvesh create /access/users/verify@pve/token/harness --privsep 1 --output-format json"
     ]
     there = [user(tokens=[{"tokenid": "harness", "privsep": 1, "expire": 0}])]
-    assert pve_changes.missing_tokens(there, [VERIFY]) == []
-    assert pve_changes.token_changes(there, [VERIFY]) == []
+    assert pve_changes.missing_tokens(there, [VERIFY], []) == []
+    (anew,) = pve_changes.missing_tokens(there, [VERIFY], [VERIFY])
+    assert anew["text"] == "token verify@pve!harness"
+    assert pve_changes.token_changes(there, [VERIFY], []) == []
     assert commands(pve_changes.token_removals(there, [VERIFY])) == [
         "pvesh delete /access/users/verify@pve/token/harness"
     ]
@@ -74,7 +76,7 @@ def test_only_a_missing_token_is_made() -> None:
 
 def test_a_token_with_its_users_rights_is_separated() -> None:
     found = [user(tokens=[{"tokenid": "harness", "privsep": 0, "expire": 0}])]
-    assert commands(pve_changes.token_changes(found, [VERIFY])) == [
+    assert commands(pve_changes.token_changes(found, [VERIFY], [])) == [
         "pvesh set /access/users/verify@pve/token/harness --privsep 1 --expire 0"
     ]
 

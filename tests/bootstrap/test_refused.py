@@ -59,8 +59,12 @@ def test_a_wrong_password(site: Installed, tmp_path: Path) -> None:
     assert "not-the-password" not in said
 
 
-def test_check_does_not_put_our_key_there(site: Installed) -> None:
-    assert "--check changes nothing" in refused(site, "--check")
+def test_check_looks_with_the_password_and_puts_no_key_there(site: Installed) -> None:
+    ended = site.bootstrap("--check")
+    assert ended.status == 0, ended.said
+    assert "hv01 does not take our key yet: looking at it with the password" in ended.out
+    assert "version: Install pve-manager 8.4.1: would change - 8.4.0 -> 8.4.1" in ended.out
+    assert site.inside("cut -d' ' -f3 /root/.ssh/authorized_keys") == "root@hv01"
 
 
 def test_a_host_key_that_is_not_the_declared_one(site: Installed) -> None:

@@ -34,6 +34,13 @@ def test_an_old_value_is_replaced_whatever_its_mode_was(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == 0o600
 
 
+def test_what_a_killed_run_left_beside_it_goes(tmp_path: Path) -> None:
+    (tmp_path / ".verify.token.mgmt-harness-a1b2").write_text("half a secret")
+    (tmp_path / ".verify.token.mine").write_text("somebody's own")
+    store_secret(SecretRef("file", "verify.token"), Secret(VALUE), base=tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".verify.token.mine", "verify.token"]
+
+
 def test_a_command_takes_it_on_standard_input(tmp_path: Path) -> None:
     show = (sys.executable, "-c", "print(open('kept').read())")
     store = (sys.executable, "-c", "import sys; open('kept', 'w').write(sys.stdin.read().strip())")

@@ -74,7 +74,7 @@ def test_killed_simulator_finds_its_guests(metrics: Api) -> None:
 def test_other_manager_version_is_installed_under_running_guests(metrics: Api) -> None:
     before = pid_in_hypervisor(METRICS.vmid)
     install = "apt-get -q install -y --allow-downgrades --allow-change-held-packages pve-manager="
-    shell("hv01", f"{install}8.4.0")
+    shell("hv01", f"apt-get -q update && {install}8.4.0")
     try:
         assert "pve-manager/8.4.0/ec58e45e1bcdf2ac" in shell("hv01", "pveversion")
         assert metrics.call("GET", "/version")["version"] == "8.4.0"

@@ -79,7 +79,7 @@ def test_a_repository_that_wants_a_subscription_is_to_be_switched_off() -> None:
         "E: The repository 'https://repository.example/pve bookworm InRelease' is not signed.\n"
     )
     answer = answers({"update": said}, {"update": 100}).answer("update")
-    assert only(judge_repositories("hv01", answer)).do.startswith("Switch it off")
+    assert only(judge_repositories("hv01", answer)).do.startswith("Run ./invoke bootstrap, which switches it off")
 
 
 def test_what_apt_says_otherwise_is_not_known_to_be_well() -> None:

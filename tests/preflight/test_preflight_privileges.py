@@ -13,8 +13,9 @@ import pytest
 from harness.contract import Contract
 from harness.evidence import Secret
 from harness.preflight.model import Finding
-from harness.preflight.privileges import judge_excess, judge_needs, needs_of, parse_grants
+from harness.preflight.privileges import judge_excess, judge_needs, needs_of
 from harness.pve.client import connect
+from harness.pve.grants import parse_grants
 from harness.pve.read import read_permissions
 from tests import sites
 from tests.preflight.values import MANY, only

@@ -6,10 +6,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from harness.errors import HarnessError, Refused, TimedOut
+from harness.errors import HarnessError, TimedOut
 from harness.pve import agent
 from harness.pve.agent import AgentForbids, AgentNic, AgentSilent
 from harness.pve.client import Writer, connect
+from harness.pve.errors import Forbidden
 from tests.pve.served import SECRET, Answer, Served
 
 BASE = "/nodes/hv01/qemu/150/agent"
@@ -62,7 +63,7 @@ def test_reads_what_the_guest_sees(served: Served, writer: Writer) -> None:
             AgentForbids,
         ),
         (Answer({"result": {"error": {"class": "GenericError", "desc": "something else"}}}), HarnessError),
-        (Answer(status=403, reason="Permission check failed (/vms/150, VM.Monitor)"), Refused),
+        (Answer(status=403, reason="Permission check failed (/vms/150, VM.Monitor)"), Forbidden),
     ],
 )
 def test_silence_is_not_a_ban(served: Served, writer: Writer, answer: Answer, kind: type[HarnessError]) -> None:

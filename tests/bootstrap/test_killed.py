@@ -1,0 +1,216 @@
+"""Killed wherever it was, bootstrap goes on when it is run again, and ends as if nobody had killed it.
+
+By default a few kills; MGMT_HARNESS_KILL_EVERY=1 kills at every boundary (2: at every second, ...), each time on a host
+that the installer has just left, and a rotation of the tokens wherever it could lose a secret.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.lab import cgroups
+from tests.bootstrap.installed import SECRETS, TOKENS, Installed, call, installed_lab
+
+pytestmark = pytest.mark.lab
+
+EVERY = int(os.environ.get("MGMT_HARNESS_KILL_EVERY", "0"))
+# What is told after a change; between two of them lies a boundary.
+TOLD = (": changed", "Trusting ", "Put our key ", "All host keys ", "The secret of ", "The certificate's ")
+LISTS = (
+    "/access/roles",
+    "/access/acl",
+    "/access/users --full 1",
+    "/pools",
+    "/pools/mgmt",
+    "/storage",
+    "/cluster/backup",
+)
+PASSING = ("digest", "next-run")
+FILES = (
+    "sha256sum /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/preferences.d/* /etc/ssh/sshd_config.d/*"
+    " /etc/chrony/chrony.conf /etc/chrony/sources.d/* /etc/network/interfaces"
+)
+TREES = "find /var/lib/mgmt-harness /root/.ssh /root/.ansible /etc/pve/priv /tmp -printf '%p %M %u\\n' | sort"
+
+
+def end_state(site: Installed) -> dict[str, Any]:
+    """Everything that two hosts can have in common, and what is kept of them here."""
+    site.inside(
+        "tries=0; while pgrep -f ansible >/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done"
+    )
+    said = {path: _lasting(site.pvesh(f"get {path}")) for path in LISTS}
+    said |= {"files": site.inside(FILES), "trees": _own_trees(site.inside(TREES))}
+    said["packages"] = (site.version(), site.inside("apt-mark showhold"), site.inside("dpkg --audit"))
+    said["running"] = site.inside("sshd -T -C user=root,host=x,addr=127.0.0.1; chronyc -n sources | cut -c1-20")
+    said["keys"] = site.inside("cut -d' ' -f1,3 /root/.ssh/authorized_keys")
+    said["here"] = sorted((one.name, oct(one.stat().st_mode)) for one in SECRETS.rglob("*"))
+    said["pinned"] = sorted(line.split()[:2] for line in (SECRETS / "ssh/known_hosts").read_text().splitlines())
+    return said
+
+
+def _lasting(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return sorted((_lasting(one) for one in entry), key=str)
+    return {key: value for key, value in entry.items() if key not in PASSING} if isinstance(entry, dict) else entry
+
+
+def _own_trees(text: str) -> list[str]:
+    """Without systemd's folders, whose names are drawn."""
+    return [line for line in text.splitlines() if "/systemd-private-" not in line]
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The end of a run that nobody killed."""
+    with installed_lab(tmp_path_factory.mktemp("whole")) as site:
+        ended = site.bootstrap()
+        assert ended.status == 0, ended.said
+        return end_state(site)
+
+
+@pytest.fixture
+def anew(tmp_path: Path, wanted: dict[str, Any]) -> Iterator[Installed]:
+    """After `wanted`, as there is one lab at a time."""
+    with installed_lab(tmp_path) as site:
+        yield site
+
+
+Kill = Callable[[subprocess.Popen[str], Path], None]
+
+
+def the_command(process: subprocess.Popen[str], _: Path) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+def everything(_: subprocess.Popen[str], group: Path) -> None:
+    """As a machine that loses its power: Ansible and the SSH connections go with it."""
+    (group / "cgroup.kill").write_text("1")
+
+
+def killed(site: Installed, is_time: Callable[[str], bool], kill: Kill, *arguments: str) -> bool:
+    """Whether the run came so far; it was well otherwise."""
+    with _group() as group:
+        joined = ["sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(group)]
+        with subprocess.Popen(
+            [*joined, *site.command(*arguments)],
+            env={**site.environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if is_time(line):
+                    kill(process, group)
+                    return True
+            assert process.wait() == 0, "".join(said)
+            return False
+
+
+@contextmanager
+def _group() -> Iterator[Path]:
+    mounted = cgroups.mount_point()
+    assert mounted is not None
+    group = mounted / f"mgmt-killed-{os.getpid()}"
+    group.mkdir(exist_ok=True)
+    yield group  # what outlives the command still runs there, and is in nobody's way
+
+
+def after(changes: int) -> Callable[[str], bool]:
+    """At the line that tells the last of so many changes."""
+    left = itertools.count(changes - 1, -1)
+    return lambda line: any(words in line for words in TOLD) and next(left) == 0
+
+
+def mended(site: Installed) -> None:
+    ended = site.bootstrap()
+    assert ended.status == 0, ended.said
+    assert all(call(purpose, "GET", "/access/permissions").json()["data"] for purpose in TOKENS)
+
+
+def test_killed_and_run_again_it_ends_the_same(anew: Installed, wanted: dict[str, Any]) -> None:
+    assert killed(anew, after(14), the_command)
+    assert killed(anew, after(21), everything)  # goes on where the other was, until half the tokens are made
+    mended(anew)
+    assert end_state(anew) == wanted
+    rotation_killed(anew, "after a new token", everything)
+    host_died(anew, "provision", answer="")  # as well
+    mended(anew)
+    assert end_state(anew) == wanted
+
+
+ROTATION = {
+    "after an old token's end": lambda line: "End the old tokens: changed - token provision" in line,
+    "after a new token": lambda line: "Make the missing tokens: changed - token verify" in line,
+    "before the secrets are fetched": lambda line: "backup" in line,
+    "between the secrets": lambda line: "The secret of verify" in line,
+}
+
+
+def rotation_killed(site: Installed, moment: str, kill: Kill) -> None:
+    old = (SECRETS / "verify.token").read_text()
+    assert killed(site, ROTATION[moment], kill, "--rotate-tokens")
+    is_stored = (SECRETS / "verify.token").read_text() != old
+    assert is_stored or call("verify", "GET", "/version").status_code == 401, "the old secret must have ended"
+
+
+def host_died(site: Installed, purpose: str, *, answer: str) -> None:
+    """While it made a token: PVE has it, and its secret came into no file."""
+    path, file = f"/access/users/{purpose}@pve/token/harness", f"/var/lib/mgmt-harness/tokens/{purpose}"
+    site.inside(f"pvesh delete {path}; rm -f {file} && pvesh create {path} --privsep 1 >/dev/null")
+    site.inside(f"umask 077 && printf %s '{answer}' >{file}.new")
+
+
+at_length = pytest.mark.skipif(not EVERY, reason="takes an hour: MGMT_HARNESS_KILL_EVERY=1")
+
+
+@at_length
+def test_killed_at_a_boundary_and_run_again_it_ends_the_same(wanted: dict[str, Any], tmp_path: Path) -> None:
+    for boundary in itertools.count(EVERY, EVERY):
+        folder = tmp_path / str(boundary)
+        folder.mkdir()
+        with installed_lab(folder) as site:
+            if not killed(site, after(boundary), everything if boundary % 2 else the_command):
+                break
+            mended(site)
+            assert end_state(site) == wanted, f"boundary {boundary}"
+            print(f"boundary {boundary}: the same", flush=True)
+    assert boundary > 40, "the run has more changes than that"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, Any]) -> Iterator[Installed]:
+    with installed_lab(tmp_path_factory.mktemp("done")) as site:
+        assert site.bootstrap().status == 0
+        yield site
+
+
+@at_length
+@pytest.mark.parametrize("kill", [the_command, everything])
+@pytest.mark.parametrize("moment", ROTATION)
+def test_a_rotation_that_was_killed_ends_by_itself(
+    done: Installed, wanted: dict[str, Any], moment: str, kill: Kill
+) -> None:
+    rotation_killed(done, moment, kill)
+    mended(done)
+    assert end_state(done) == wanted
+
+
+@at_length
+@pytest.mark.parametrize("answer", ["", '{"full-tokenid":"verify@pve!harn'], ids=["no answer", "half an answer"])
+def test_a_host_that_died_while_it_made_a_token(done: Installed, wanted: dict[str, Any], answer: str) -> None:
+    host_died(done, "verify", answer=answer)
+    mended(done)
+    assert end_state(done) == wanted
