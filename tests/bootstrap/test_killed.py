@@ -19,62 +19,19 @@ import pytest
 
 from harness.lab import cgroups
 from tests.bootstrap.installed import SECRETS, TOKENS, Installed, call, installed_lab
+from tests.bootstrap.states import differing, state
 
 pytestmark = pytest.mark.lab
 
 EVERY = int(os.environ.get("MGMT_HARNESS_KILL_EVERY", "0"))
 # What is told after a change; between two of them lies a boundary.
 TOLD = (": changed", "Trusting ", "Put our key ", "All host keys ", "The secret of ", "The certificate's ")
-LISTS = (
-    "/access/roles",
-    "/access/acl",
-    "/access/users --full 1",
-    "/pools",
-    "/pools/mgmt",
-    "/storage",
-    "/cluster/backup",
-)
-PASSING = ("digest", "next-run")
-FILES = (
-    "sha256sum /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/preferences.d/* /etc/ssh/sshd_config.d/*"
-    " /etc/chrony/chrony.conf /etc/chrony/sources.d/* /etc/network/interfaces"
-)
-TREES = "find /var/lib/mgmt-harness /root/.ssh /root/.ansible /etc/pve/priv /tmp -printf '%p %M %u\\n' | sort"
-
-
-def end_state(site: Installed) -> dict[str, Any]:
-    """Everything that two hosts can have in common, and what is kept of them here."""
-    site.inside(
-        "tries=0; while pgrep -f ansible >/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done"
-    )
-    said = {path: _lasting(site.pvesh(f"get {path}")) for path in LISTS}
-    said |= {"files": site.inside(FILES), "trees": _own_trees(site.inside(TREES))}
-    said["packages"] = (site.version(), site.inside("apt-mark showhold"), site.inside("dpkg --audit"))
-    said["running"] = site.inside("sshd -T -C user=root,host=x,addr=127.0.0.1; chronyc -n sources | cut -c1-20")
-    said["keys"] = site.inside("cut -d' ' -f1,3 /root/.ssh/authorized_keys")
-    said["here"] = sorted((one.name, oct(one.stat().st_mode)) for one in SECRETS.rglob("*"))
-    said["pinned"] = sorted(line.split()[:2] for line in (SECRETS / "ssh/known_hosts").read_text().splitlines())
-    return said
-
-
-def _lasting(entry: Any) -> Any:
-    if isinstance(entry, list):
-        return sorted((_lasting(one) for one in entry), key=str)
-    return {key: value for key, value in entry.items() if key not in PASSING} if isinstance(entry, dict) else entry
-
-
-def _own_trees(text: str) -> list[str]:
-    """Without systemd's folders, whose names are drawn."""
-    return [line for line in text.splitlines() if "/systemd-private-" not in line]
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def wanted(undisturbed: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The end of a run that nobody killed."""
-    with installed_lab(tmp_path_factory.mktemp("whole")) as site:
-        ended = site.bootstrap()
-        assert ended.status == 0, ended.said
-        return end_state(site)
+    return undisturbed["after"]
 
 
 @pytest.fixture
@@ -144,11 +101,11 @@ def test_killed_and_run_again_it_ends_the_same(anew: Installed, wanted: dict[str
     assert killed(anew, after(14), the_command)
     assert killed(anew, after(21), everything)  # goes on where the other was, until half the tokens are made
     mended(anew)
-    assert end_state(anew) == wanted
+    assert differing(state(anew), wanted) == {}
     rotation_killed(anew, "after a new token", everything)
     host_died(anew, "provision", answer="")  # as well
     mended(anew)
-    assert end_state(anew) == wanted
+    assert differing(state(anew), wanted) == {}
 
 
 ROTATION = {
@@ -185,7 +142,7 @@ def test_killed_at_a_boundary_and_run_again_it_ends_the_same(wanted: dict[str, A
             if not killed(site, after(boundary), everything if boundary % 2 else the_command):
                 break
             mended(site)
-            assert end_state(site) == wanted, f"boundary {boundary}"
+            assert differing(state(site), wanted) == {}, f"boundary {boundary}"
             print(f"boundary {boundary}: the same", flush=True)
     assert boundary > 40, "the run has more changes than that"
 
@@ -205,7 +162,7 @@ def test_a_rotation_that_was_killed_ends_by_itself(
 ) -> None:
     rotation_killed(done, moment, kill)
     mended(done)
-    assert end_state(done) == wanted
+    assert differing(state(done), wanted) == {}
 
 
 @at_length
@@ -213,4 +170,4 @@ def test_a_rotation_that_was_killed_ends_by_itself(
 def test_a_host_that_died_while_it_made_a_token(done: Installed, wanted: dict[str, Any], answer: str) -> None:
     host_died(done, "verify", answer=answer)
     mended(done)
-    assert end_state(done) == wanted
+    assert differing(state(done), wanted) == {}
