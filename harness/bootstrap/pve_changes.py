@@ -47,7 +47,7 @@ def user_changes(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[st
 
 
 def token_changes(
-    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]]
+    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]] = ()
 ) -> list[Change]:
     """Tokens that stay keep the separation of privileges and have no end; the others are made so."""
     held = _without(_tokens(found), anew)
@@ -74,7 +74,7 @@ def token_removals(found: Iterable[Mapping[str, Any]], anew: Iterable[Mapping[st
 
 
 def missing_tokens(
-    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]]
+    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, str]], anew: Iterable[Mapping[str, str]] = ()
 ) -> list[dict[str, Any]]:
     """The accounts whose token is to be made, with the command; its answer holds the secret."""
     held = _without(_tokens(found), anew)
