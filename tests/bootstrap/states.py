@@ -35,9 +35,7 @@ NOT_COMPARED = (
 # Where something may be left lying about; systemd draws the names of its own folders.
 LEFT = "find /tmp /root -path '*ansible*' -printf '%p %M %u\\n' -o -path '/tmp/*' -printf '%p %M %u\\n' | sort"
 # A killed run's last task goes on until it sees that nobody listens.
-ANSIBLE_ENDS = "for _ in $(seq 50); do if pgrep -f ansible >/dev/null; then sleep 0.1; fi; done"
-    "tries=0; while pgrep -f ansible >/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done"
-)
+ANSIBLE_ENDS = "for _ in $(seq 50); do if pgrep -f '[a]nsible' >/dev/null; then sleep 0.1; fi; done"
 # New with each lab: there only mode and owner are the same.
 OWN = (
     *("/etc/machine-id", "/etc/shadow", "/etc/ssh/ssh_host_ed25519_key", "/etc/pve/nodes/hv01/pve-ssl"),
