@@ -14,10 +14,7 @@ pytestmark = pytest.mark.lab
 
 CLAUSE = "bootstrap.post-config"
 # Everything that is promised of the hypervisor itself: there are no VMs here.
-ABOUT = [
-    f"--clause={one}"
-    for one in ("bootstrap", "platform", "standalone", "storage", "network.bridge", "identity.no-strangers")
-]
+ABOUT = [f"--clause={one}" for one in ("bootstrap", "platform", "standalone", "storage", "identity.no-strangers")]
 SOURCES, SSHD = "/etc/apt/sources.list.d", "/etc/ssh/sshd_config.d"
 CHRONY = "/etc/chrony/sources.d/mgmt-harness.sources"
 
