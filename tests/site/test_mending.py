@@ -119,7 +119,7 @@ def test_preflight_names_the_command_that_mends_it(bare: Site, taken: Taken) -> 
 GUESTS = ("metrics-vm01", "logs-vm01", "dashboards-vm01", "alerting-vm01", "ansible-vm01")
 
 
-@pytest.mark.parametrize(("taken", "guest"), zip(OF_PROVISION.values(), GUESTS, strict=True), ids=[*OF_PROVISION])
+@pytest.mark.parametrize(("taken", "guest"), list(zip(OF_PROVISION.values(), GUESTS, strict=True)), ids=[*OF_PROVISION])
 def test_provision_names_the_command_that_mends_it(bare: Site, taken: Taken, guest: str) -> None:
     bare.run("hv01", taken.by)
     refused = bare.invoke("provision", f"--guest={guest}")
