@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.bootstrap.grants import ROLES
 from tests.bootstrap.installed import SECRETS, STATE, Installed, installed_lab
 
 pytestmark = pytest.mark.lab
@@ -149,7 +150,10 @@ def test_another_host_key_stops_every_look_at_the_host(declared: Installed) -> N
 
 
 PRIVILEGES = {
-    "a role that lost one": ("token.provision", "pveum role modify MgmtProvision --privs VM.Audit"),
+    "a role that lost one": (
+        "token.provision",
+        f"pveum role modify MgmtProvision --privs '{ROLES['MgmtProvision'].replace('VM.Clone ', '')}'",
+    ),
     "a grant that is gone": ("token.verify", "pveum acl delete / --roles MgmtAudit --tokens verify@pve!harness"),
     "the one that does not propagate": (
         "token.provision",
