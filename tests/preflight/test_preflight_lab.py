@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.bootstrap.grants import ROLES
+from harness.privileges import ROLES
 from tests.bootstrap.installed import SECRETS, STATE, Installed, installed_lab
 
 pytestmark = pytest.mark.lab
