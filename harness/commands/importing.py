@@ -12,9 +12,9 @@ from harness.contract import Api, ApiToken, SecretRef
 from harness.errors import Invalid
 from harness.importing import Known, import_site, known_site, new_site, read_hypervisor
 from harness.pve.client import connect
-from harness.pve.tls import parse_fingerprint
 from harness.secrets import read_secret
 from harness.site import open_contract, open_reader
+from harness.tls import parse_fingerprint
 
 
 @dataclass(frozen=True)
