@@ -80,6 +80,7 @@ echo "$1 $2" >>/var/log/service.log
 case $1 in
     restart) stop "$2"; start "$2" ;;
     reload) kill -HUP "$(cat "/run/$2.pid")" ;;
+    stop) stop "$2" ;;
     is-active) runs "$2" ;;
 esac
 """
@@ -146,9 +147,9 @@ class StandIn:
         return caught.value
 
     def lease(self, mac: str) -> str | None:
-        """The address that a client with that MAC gets."""
-        got = self.inside(lambda: dhcp.lease(CLIENT_NIC, mac, timeout_s=2.0))
-        return None if got is None else str(got.address)
+        """The address that a client with that MAC gets; it asks again, as clients do while a server starts."""
+        asked = (self.inside(lambda: dhcp.lease(CLIENT_NIC, mac, timeout_s=0.7)) for _ in range(4))
+        return next((str(got.address) for got in asked if got is not None), None)
 
     def answers(self, name: str) -> tuple[str, ...]:
         """The addresses that the router answers for a name of its domain."""
@@ -205,13 +206,14 @@ def seed_of(site: Contract) -> Seed:
 
 @contextmanager
 def started(
-    folder: Path, variant: Variant, *, site: Contract | None = None, keys: list[dict[str, Any]] | None = None
+    folder: Path, variant: Variant, *, keys: list[dict[str, Any]] | None = None, change: str = ""
 ) -> Iterator[StandIn]:
-    """A stand-in that serves the contract, for as long as the block runs."""
-    site = site or contract()
+    """A stand-in that serves the contract, for as long as the block runs; `change` is done to its `state` before."""
+    site = contract()
     work, files, log = folder / "work", folder / "files", folder / "standin.log"
     work.mkdir()
     _lay_out(files, first_files(variant.kind, seed_of(site), variant.release))
+    _change(files / STATE[1:] / "state.json", change)
     _lay_out(files, {f"{STATE}/keys.json": json.dumps(keys or [{"key": KEY, "secret": SECRET}]), "/service": SERVICE})
     (files / "service").chmod(0o755)
     shutil.copytree(PROGRAM, files / "usr/lib/router-api/router", ignore=shutil.ignore_patterns("__pycache__"))
@@ -234,6 +236,12 @@ def _lay_out(files: Path, texts: Mapping[str, str]) -> None:
         target = files / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
+
+
+def _change(path: Path, change: str) -> None:
+    state = json.loads(path.read_text())
+    exec(change, {"state": state})  # noqa: S102 - a line of a test
+    path.write_text(json.dumps(state))
 
 
 def _certificate(files: Path) -> Path:
