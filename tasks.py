@@ -16,6 +16,7 @@ from invoke.tasks import task
 ROOT = Path(__file__).resolve().parent
 SITE = {"site": "the site's name (default: lab)", "inventory": "the folder of all sites (default: inventory/)"}
 GUEST = {"guest": "only this VM"}
+ROUTER = {"router": "the lab's router: dnsmasq, kea (behind OPNsense's API) or vyos (default: as it is, or dnsmasq)"}
 JSON = {"json": "write JSON to standard output"}
 
 
@@ -219,12 +220,12 @@ def inventory_import(
     _end(run(_folder(inventory), site, Access(url, fingerprint, token, _path(secret_file), node)))
 
 
-@task(name="up", help=SITE)
-def lab_up(_: Context, site: str = "lab", inventory: str | None = None) -> None:
+@task(name="up", help={**SITE, **ROUTER})
+def lab_up(_: Context, site: str = "lab", inventory: str | None = None, router: str | None = None) -> None:
     """Bring the embedded lab up; nothing is done when it is."""
     from harness.commands.lab import up as run
 
-    _end(run(_folder(inventory), site))
+    _end(run(_folder(inventory), site, router))
 
 
 @task(name="status", help=JSON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,17 +15,31 @@ from harness.commands.front import console, front
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.errors import Invalid
-from harness.lab import LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.lab import (
+    ROUTER_NIC,
+    LabMachine,
+    LabSpec,
+    LabStatus,
+    LabTemplate,
+    RouterKind,
+    Seed,
+    SeedRecord,
+    SeedReservation,
+    SeedSubnet,
+)
 from harness.routers import dnsmasq
 from harness.site import open_contract
 
+# The kind of the lab's router for each kind the inventory knows.
+ROUTERS: Mapping[str | None, RouterKind] = {"dnsmasq": "dnsmasq", "opnsense": "kea", "vyos": "vyos"}
+
 
 @front
-def up(inventory: Path, site: str) -> int:
-    """Bring the lab up."""
+def up(inventory: Path, site: str, router: str | None = None) -> int:
+    """Bring the lab up; `router` is its router's kind, by default that of the running lab or dnsmasq."""
     out = console()
     install_missing(out)
-    show_status(start(open_contract(inventory, site), out), out)
+    show_status(start(open_contract(inventory, site, router=router), out), out)
     return 0
 
 
@@ -61,17 +76,19 @@ def start(contract: Contract, out: Console) -> LabStatus:
 def spec_of(contract: Contract) -> LabSpec:
     """What the lab needs to know of the contract; it reads no inventory of its own."""
     hypervisor = contract.hypervisor
-    if contract.router.kind != "dnsmasq" or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
+    if contract.router.kind not in ROUTERS or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
         raise Invalid(
             tried="bring the lab up",
             on=contract.site,
-            happened="the lab can be a site with a dnsmasq router, one bridge and one template",
+            happened="the lab can be a site with a router of a known kind, one bridge and one template",
             do="Use --site lab, or describe such a site",
         )
     template, bridge = next(iter(hypervisor.templates.values())), hypervisor.bridges[0]
     network = next(segment.subnet for segment in contract.segments.values() if hypervisor.address in segment.subnet)
     return LabSpec(
-        dnsmasq=dnsmasq.render(contract),
+        dnsmasq=dnsmasq.render(contract) if contract.router.kind == "dnsmasq" else {},
+        router_kind=ROUTERS[contract.router.kind],
+        router_seed=_seed_of(contract),
         site=contract.site,
         domain=contract.domain,
         network=network,
@@ -82,6 +99,23 @@ def spec_of(contract: Contract) -> LabSpec:
         bridge_port=bridge.port or "eno1",
         pool=hypervisor.pool or "mgmt",
         template=LabTemplate(template.vmid or 9000, template.name, template.build_mark, template.user),
+    )
+
+
+def _seed_of(contract: Contract) -> Seed:
+    """What a router with an API has been told by the time the lab comes up."""
+    reserved = [reservation.address for reservation in contract.reservations]
+    served = [one for one in contract.segments.values() if any(address in one.subnet for address in reserved)]
+    return Seed(
+        nic=ROUTER_NIC,
+        address=str(contract.router.address),
+        domain=contract.domain,
+        subnets=tuple(
+            SeedSubnet(str(one.subnet), str(one.gateway), (str(one.pool[0]), str(one.pool[1])) if one.pool else None)
+            for one in served
+        ),
+        reservations=tuple(SeedReservation(one.mac, str(one.address), one.name) for one in contract.reservations),
+        records=tuple(SeedRecord(one.type, one.name, one.target) for one in contract.records),
     )
 
 

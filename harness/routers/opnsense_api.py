@@ -22,6 +22,9 @@ PAGES = {
     "dnsmasq": "Services: Dnsmasq DNS/DHCP: Settings",
 }
 
+# Where its refusals have their text.
+WORDS = {"errorMessage", "message"}
+
 
 class Rejected(HarnessError):
     """OPNsense understood and declined; `words` is what it says."""
@@ -78,10 +81,7 @@ class OpnsenseApi:
         if reply.status == 404 and isinstance(reply.data, dict) and "errorMessage" in reply.data:
             do = "Kea's API exists since OPNsense 24.1; update the router, or check mgmt_router.kind"
             raise self.door.error(NoEndpoint, asked, "this OPNsense has no such endpoint (404)", do)
-        is_ours = isinstance(reply.data, dict) and (
-            reply.status < 400 or {"errorMessage", "message"} & reply.data.keys()
-        )
-        if not is_ours:
+        if not isinstance(reply.data, dict) or (reply.status >= 400 and not WORDS & reply.data.keys()):
             raise self.door.foreign(asked, reply)
         if reply.status >= 400 or "errorMessage" in reply.data:
             raise self._rejected(asked, f"{_words(reply.data)} (status {reply.status})")
