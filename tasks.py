@@ -33,12 +33,12 @@ def _path(text: str | None) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-@task(help={"keep": "leave the lab up", "html": "write the report to this file"})
-def demo(_: Context, keep: bool = False, html: str | None = None) -> None:
+@task(help={"keep": "leave the lab up", "html": "write the report to this file", **ROUTER})
+def demo(_: Context, keep: bool = False, html: str | None = None, router: str | None = None) -> None:
     """The main job on the embedded lab, from nothing to the report."""
     from harness.commands.demo import demo as run
 
-    _end(run(keep=keep, html=_path(html)))
+    _end(run(keep=keep, html=_path(html), router=router))
 
 
 @task

@@ -114,7 +114,13 @@ def leases_of(rows: Iterable[Row], *, now: float) -> Iterator[Lease]:
         for_ever = expires == 0 or int(row.get("valid_lifetime") or 0) == FOR_EVER_S
         if str(row.get("state", ACTIVE)) == ACTIVE and (for_ever or expires > now):
             name = str(row.get("hostname") or "").rstrip(".")
-            yield Lease(plain_mac(str(row["hwaddr"])), str(row["address"]), name or None, None if for_ever else expires)
+            yield Lease(
+                mac=plain_mac(str(row["hwaddr"])),
+                address=str(row["address"]),
+                name=name or None,
+                expires_at=None if for_ever else expires,
+                client_id=str(row.get("client_id") or "") or None,
+            )
 
 
 def collapsed(fields: Mapping[str, Any]) -> dict[str, Any]:
