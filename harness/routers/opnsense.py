@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from harness.contract import Contract
+from harness.contract import Contract, Mac
 from harness.errors import HarnessError, Refused, TimedOut
 from harness.evidence import Evidence
 from harness.routers.observed import ObservedRouter
@@ -19,10 +19,12 @@ from harness.routers.opnsense_entries import (
     collapsed,
     leases_of,
     parse_entries,
+    plain_mac,
     records_of,
     reservation_of,
 )
-from harness.routers.port import Changes, CoreRouter
+from harness.routers.opnsense_snapshot import as_plain, from_plain
+from harness.routers.port import Changes, CoreRouter, Snapshot
 from harness.wait import wait_until
 
 GRIDS = {
@@ -86,6 +88,10 @@ def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterato
         yield router
 
 
+def _mac(fields: Mapping[str, Any]) -> Mac:
+    return plain_mac(str(fields.get("hw_address", "")))
+
+
 def _note(contract: Contract) -> str:
     return f"mgmt-harness: site {contract.site}"
 
@@ -94,7 +100,7 @@ class _Opnsense:
     def __init__(self, contract: Contract, api: OpnsenseApi) -> None:
         self._contract, self._api = contract, api
         # What a grid does not show of a reservation (its own DHCP options) and would be lost with it.
-        self._whole: dict[str, Mapping[str, Any]] = {}
+        self._whole: dict[Mac, Mapping[str, Any]] = {}
 
     def require_usable(self) -> None:
         """Refused where what we would write is not what is served."""
@@ -119,7 +125,7 @@ class _Opnsense:
         return "Unbound does not run", "Enable it in Services: Unbound DNS: General and look at its log"
 
     def observe(self) -> ObservedRouter:
-        entries = self.snapshot()
+        entries = self._entries()
         leases = self._api.rows(LEASES, count=9999)
         return ObservedRouter(
             reservations=tuple(reservation_of(fields) for fields in entries.reservations.values()),
@@ -128,7 +134,11 @@ class _Opnsense:
             sources=(*GRIDS.values(), LEASES),
         )
 
-    def snapshot(self) -> Entries:
+    def snapshot(self) -> Snapshot:
+        """Plain JSON. A reservation's own DHCP options are no part of it: no grid shows them."""
+        return as_plain(self._entries())
+
+    def _entries(self) -> Entries:
         rows = {name: self._api.rows(path) for name, path in GRIDS.items()}
         entries = parse_entries(**rows)
         unclear = [uuid for uuid, fields in entries.aliases.items() if not fields["host"]]
@@ -141,18 +151,18 @@ class _Opnsense:
         return {**entries.aliases[uuid], "host": collapsed(said).get("host", "")}
 
     def write(self, changes: Changes) -> None:
-        before = self.snapshot()
+        before = self._entries()
         on = self._contract.router.name
         wanted = changed(before, changes, on=on, note=_note(self._contract))
         made = steps(before, wanted)
         try:
             self._perform(made)
             self._activate(dhcp=touches_dhcp(made), dns=touches_dns(made))
-        except BaseException as error:  # Ctrl-C too
-            self._put_back(before, error)
+        except HarnessError as error:
+            self._put_back(as_plain(before), error)
             raise
 
-    def _put_back(self, before: Entries, error: BaseException) -> None:
+    def _put_back(self, before: Snapshot, error: HarnessError) -> None:
         try:
             self.restore(before)
         except HarnessError as second:
@@ -160,11 +170,11 @@ class _Opnsense:
         else:
             error.add_note(f"The state before is back on {self._contract.router.name}.")
 
-    def restore(self, before: Entries) -> None:
-        made = steps(self.snapshot(), before)
-        self._perform(made)
-        down = {name for name in SERVICES if self._status(name) != "running"}
-        self._activate(dhcp=touches_dhcp(made) or "kea" in down, dns=touches_dns(made) or "unbound" in down)
+    def restore(self, before: Snapshot) -> None:
+        """Both services are told even when every entry is right: whoever changed them may have been cut off there."""
+        now = self._entries()
+        self._perform(steps(now, from_plain(before, now)))
+        self._activate(dhcp=True, dns=True)
 
     def _perform(self, made: list[Step]) -> None:
         """OPNsense checks each entry by itself; nothing of it is active yet."""
@@ -175,7 +185,8 @@ class _Opnsense:
                 self._remember(step)
                 self._api.post(f"{path}/{step.key}")
                 continue
-            fields = {**self._whole.get(step.key, {}), **step.fields} if step.verb == "add" else dict(step.fields)
+            whole = self._whole.get(_mac(step.fields), {}) if (step.table, step.verb) == ("reservation", "add") else {}
+            fields = {**whole, **step.fields}
             if "host" in fields:
                 fields["host"] = uuids.get(fields["host"], fields["host"])
             answer = self._api.post(
@@ -186,7 +197,7 @@ class _Opnsense:
     def _remember(self, step: Step) -> None:
         if step.table == "reservation":
             said = self._api.get(f"kea/dhcpv4/get_reservation/{step.key}").get("reservation", {})
-            self._whole[step.key] = collapsed(said)
+            self._whole[_mac(said)] = collapsed(said)
 
     def _activate(self, *, dhcp: bool, dns: bool) -> None:
         for name in [name for name, wanted in (("kea", dhcp), ("unbound", dns)) if wanted]:

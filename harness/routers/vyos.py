@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import cast
 
 from harness.contract import Contract, VyosRelease
 from harness.errors import HarnessError, Refused
 from harness.evidence import Evidence
 from harness.routers.observed import ObservedRouter
-from harness.routers.port import Changes, CoreRouter
+from harness.routers.port import Changes, CoreRouter, Snapshot
 from harness.routers.vyos_api import VyosApi, open_api
 from harness.routers.vyos_config import (
     DHCP,
@@ -22,6 +23,7 @@ from harness.routers.vyos_config import (
     Config,
     changed,
     commands,
+    parse_config,
     records_of,
     reservations_of,
 )
@@ -83,7 +85,7 @@ class _Vyos:
         self._name, self._api, self._release = name, api, release
 
     def observe(self) -> ObservedRouter:
-        config = self.snapshot()
+        config = self._config()
         leases = parse_leases(self._api.show(*LEASES), now=time.time(), on=self._name)
         return ObservedRouter(
             reservations=tuple(reservations_of(config)),
@@ -92,31 +94,38 @@ class _Vyos:
             sources=tuple(" ".join(path) for path in (DHCP, NAMES, ZONES, ("show", *LEASES))),
         )
 
-    def snapshot(self) -> Config:
+    def snapshot(self) -> Snapshot:
+        """Plain JSON, as the API shows the configuration."""
+        return asdict(self._config())
+
+    def _config(self) -> Config:
         forwarding = self._api.config(*ZONES[:-1])
-        return Config(self._api.config(*DHCP), self._api.config(*NAMES), forwarding.get(ZONES[-1], {}))
+        return parse_config(self._api.config(*DHCP), self._api.config(*NAMES), forwarding.get(ZONES[-1], {}))
 
     def write(self, changes: Changes) -> None:
-        before = self.snapshot()
+        before = self._config()
         wanted = changed(before, changes, self._release, on=self._name)
         try:
-            self._become(before, wanted)
-        except BaseException as error:  # Ctrl-C too: a commit whose answer was lost may have been made
+            if self._commit(before, wanted):
+                self._api.save()
+        except HarnessError as error:  # a commit whose answer was lost may have been made
             self._put_back(before, error)
             raise
 
-    def restore(self, before: Config) -> None:
-        self._become(self.snapshot(), before)
+    def restore(self, before: Snapshot) -> None:
+        """Saved even when the running configuration is right: whoever changed it may have been cut off before that."""
+        self._commit(self._config(), Config(**before))
+        self._api.save()
 
-    def _become(self, now: Config, wanted: Config) -> None:
+    def _commit(self, now: Config, wanted: Config) -> bool:
         made = commands(now, wanted)
         if made:
             self._api.commit(made)
-            self._api.save()
+        return bool(made)
 
-    def _put_back(self, before: Config, error: BaseException) -> None:
+    def _put_back(self, before: Config, error: HarnessError) -> None:
         try:
-            self.restore(before)
+            self.restore(asdict(before))
         except HarnessError as second:
             error.add_note(f"Nor could the router's state before be put back: {second}")
         else:

@@ -41,6 +41,18 @@ class Config:
     zones: Node  # by domain
 
 
+def parse_config(dhcp: Node, names: Node, zones: Node) -> Config:
+    """Of a leaf with several values VyOS keeps an order that means nothing."""
+    return Config(_sorted(dhcp), _sorted(names), _sorted(zones))
+
+
+def _sorted(node: Node) -> Node:
+    return {
+        key: _sorted(one) if isinstance(one, dict) else one if isinstance(one, str) else sorted(one)
+        for key, one in node.items()
+    }
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a static mapping stands."""
@@ -76,7 +88,8 @@ def records_of(config: Config) -> list[Record]:
 
 def _hosts_records(names: Node) -> Iterator[Record]:
     for name, host in names.get("host-name", {}).items():
-        yield from (Record("A", plain_name(name), address) for address in values(host, "inet"))
+        addresses = (address for address in values(host, "inet") if ":" not in address)
+        yield from (Record("A", plain_name(name), address) for address in addresses)
         yield from (Record("CNAME", plain_name(alias), plain_name(name)) for alias in values(host, "alias"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -10,7 +11,7 @@ import pytest
 
 from harness import probe
 from harness.contract import Mac, Record, Reservation
-from harness.routers.port import Changes
+from harness.routers.port import Changes, Snapshot
 from tests.routers.standin import ADDRESS, VARIANTS, StandIn, started, what_is_missing
 from tests.routers.values import DOMAIN, MACS, contract
 
@@ -111,12 +112,27 @@ def test_what_goes_is_gone(router: StandIn) -> None:
     assert METRICS not in router.observe().reservations
 
 
+def snapshot_of(router: StandIn) -> Snapshot:
+    return router.using(lambda opened: opened.snapshot())
+
+
+def test_putting_back_is_told_to_the_services_even_when_nothing_differs(router: StandIn) -> None:
+    """A run that was killed may have put the entries back and not have come further."""
+    before, told = snapshot_of(router), router.started()
+    router.using(lambda opened: opened.restore(before))
+    expected = {"opnsense": ["restart kea", "restart unbound"], "vyos": []}[router.variant.kind]
+    assert router.started()[len(told) :] == expected
+    assert router.lease(METRICS.mac) == "198.18.99.30"
+
+
 def test_everything_is_put_back(router: StandIn) -> None:
-    before, seen = router.using(lambda opened: opened.snapshot()), router.observe()
+    """The snapshot may have been on disk meanwhile, and is what the router holds again in every detail."""
+    before, seen = json.loads(json.dumps(snapshot_of(router))), router.observe()
     names = tuple(one for one in contract().records if "metrics" in one.name)
     router.write(Changes((METRICS,), (NEW,), names, NEW_NAMES))
     assert router.observe() != seen
     router.using(lambda opened: opened.restore(before))
+    assert snapshot_of(router) == before
     after = router.observe()
     assert set(after.reservations) == set(seen.reservations)
     assert set(after.records) == set(seen.records)
