@@ -171,8 +171,7 @@ class OpnSense:
         )
 
     def _write(self, table: Table, key: str, given: Mapping[str, Any], *, is_new: bool) -> Answer:
-        value = self._state.copy()
-        module = value[table.module]
+        value, module = self._changeable(table)
         entries = module[table.entries]
         if not is_new and key not in entries:
             return Answer(200, NOT_DONE)
@@ -185,9 +184,14 @@ class OpnSense:
         self._state.save(value)
         return Answer(200, {"result": "saved", "uuid": key})
 
+    def _changeable(self, table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The state and the table's part of it, of which the table can be changed and still be given up."""
+        module = dict(self._state.value[table.module])
+        module[table.entries] = dict(module[table.entries])
+        return {**self._state.value, table.module: module}, module
+
     def _delete(self, table: Table, key: str) -> Answer:
-        value = self._state.copy()
-        module = value[table.module]
+        value, module = self._changeable(table)
         if module[table.entries].pop(key, None) is None:
             return Answer(200, {"result": "not found"})
         if table.entries == "hosts":  # its aliases go with it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from pathlib import Path
@@ -17,9 +16,6 @@ class StateFile:
         self.lock = threading.RLock()
         self.value: dict[str, Any] = json.loads(path.read_text())
 
-    def copy(self) -> dict[str, Any]:
-        return copy.deepcopy(self.value)
-
     def save(self, value: dict[str, Any]) -> None:
         """In one step: there is the old configuration or the new one."""
         self.value = value
@@ -28,5 +24,5 @@ class StateFile:
 
 def write_state(path: Path, value: dict[str, Any]) -> None:
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(value, indent=1))
+    unfinished.write_text(json.dumps(value))
     unfinished.replace(path)
