@@ -16,6 +16,7 @@ from invoke.tasks import task
 ROOT = Path(__file__).resolve().parent
 SITE = {"site": "the site's name (default: lab)", "inventory": "the folder of all sites (default: inventory/)"}
 GUEST = {"guest": "only this VM"}
+ROUTER = {"router": "the lab's router: dnsmasq, kea (behind OPNsense's API) or vyos (default: as it is, or dnsmasq)"}
 JSON = {"json": "write JSON to standard output"}
 
 
@@ -32,12 +33,12 @@ def _path(text: str | None) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-@task(help={"keep": "leave the lab up", "html": "write the report to this file"})
-def demo(_: Context, keep: bool = False, html: str | None = None) -> None:
+@task(help={"keep": "leave the lab up", "html": "write the report to this file", **ROUTER})
+def demo(_: Context, keep: bool = False, html: str | None = None, router: str | None = None) -> None:
     """The main job on the embedded lab, from nothing to the report."""
     from harness.commands.demo import demo as run
 
-    _end(run(keep=keep, html=_path(html)))
+    _end(run(keep=keep, html=_path(html), router=router))
 
 
 @task
@@ -223,14 +224,17 @@ def inventory_import(
     name="up",
     help={
         **SITE,
+        **ROUTER,
         "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify",
     },
 )
-def lab_up(_: Context, site: str = "lab", inventory: str | None = None, bootstrapped: bool = False) -> None:
+def lab_up(
+    _: Context, site: str = "lab", inventory: str | None = None, router: str | None = None, bootstrapped: bool = False
+) -> None:
     """Bring the embedded lab up, its hypervisor as the installer leaves it; nothing is done when it is up."""
     from harness.commands.lab import up as run
 
-    _end(run(_folder(inventory), site, bootstrapped=bootstrapped))
+    _end(run(_folder(inventory), site, router, bootstrapped=bootstrapped))
 
 
 @task(name="status", help=JSON)

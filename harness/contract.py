@@ -14,6 +14,7 @@ VmId = NewType("VmId", int)  # 100..999999999
 
 Category = Literal["observability", "automation", "access"]
 CloneMode = Literal["auto", "linked", "full"]
+VyosRelease = Literal["1.4", "1.5"]  # they spell the same thing differently
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,18 @@ class Hypervisor:
 
 
 @dataclass(frozen=True)
+class RouterApi:
+    """How to reach the router's own API; exactly one of `ca_file` and `fingerprint` is set."""
+
+    url: str  # https://host:port
+    ca_file: Path | None
+    fingerprint: str | SecretRef | None  # SHA-256, AA:BB:…; a reference is read when it is needed
+    key: SecretRef
+    secret: SecretRef | None  # OPNsense's: its keys come in pairs
+    release: VyosRelease | None  # VyOS's; None: the router is asked
+
+
+@dataclass(frozen=True)
 class Router:
     """The core router, or the bootstrap authority that stands in for it."""
 
@@ -226,6 +239,7 @@ class Router:
     dns_port: int
     ssh: Ssh | None
     declared: Declared
+    api: RouterApi | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from harness.contract import Contract, Guest, SecretRef
 from harness.errors import Invalid, Missing
 from harness.evidence import Evidence, Secret
 from harness.inventory import load, resolve
+from harness.lab import router_variables, running_router
 from harness.lab.paths import STATE as LAB_STATE
 from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
@@ -26,9 +27,14 @@ def state_folder(site: str) -> Path:
     return (Path(root).expanduser() if root else CHECKOUT / ".state") / site
 
 
-def open_contract(inventory: Path, site: str) -> Contract:
-    """The site's contract; Invalid names the first mistake of the inventory."""
-    return resolve(load(inventory, site), state_dir=state_folder(site))
+def open_contract(inventory: Path, site: str, *, router: str | None = None) -> Contract:
+    """The site's contract; Invalid names the first mistake of the inventory.
+
+    The lab's router comes in several kinds: the running lab's, or the one named here.
+    """
+    kind = router or running_router(site)
+    over = router_variables(kind) if kind else None
+    return resolve(load(inventory, site, over=over), state_dir=state_folder(site))
 
 
 def open_reader(contract: Contract, evidence: Evidence | None = None, *, purpose: Purpose = "verify") -> Client:

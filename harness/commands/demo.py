@@ -25,10 +25,10 @@ INVENTORY = CHECKOUT / "inventory"
 
 
 @front
-def demo(*, keep: bool, html: Path | None) -> int:
+def demo(*, keep: bool, html: Path | None, router: str | None = None) -> int:
     """0 when every asserted promise holds on the lab or is waived; the lab is gone afterwards unless `keep`."""
     out = console()
-    contract = open_contract(INVENTORY, SITE)
+    contract = open_contract(INVENTORY, SITE, router=router)
     install_missing(out)
     with _phase("lab up", out):
         start(contract, out, "installed")

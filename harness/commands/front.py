@@ -19,7 +19,8 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def console(*, to_stderr: bool = False) -> Console:
     """A console that honours NO_COLOR and is plain where nobody sits at a terminal."""
-    return Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    # Without emoji: the `:CD:` of a fingerprint is one.
+    return Console(stderr=to_stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
 def front(command: Callable[..., int]) -> Callable[..., int]:

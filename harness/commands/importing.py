@@ -13,10 +13,10 @@ from harness.contract import Api, ApiToken, Contract, SecretRef
 from harness.errors import HarnessError, Invalid, Missing
 from harness.importing import Found, Known, import_site, known_site, new_site, read_hypervisor
 from harness.pve.client import Client, connect
-from harness.pve.tls import parse_fingerprint
 from harness.remote import ssh
 from harness.secrets import read_secret
 from harness.site import open_contract, open_reader
+from harness.tls import parse_fingerprint
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,21 +15,35 @@ from harness.commands.front import console, front
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.errors import Invalid
-from harness.lab import HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate
+from harness.lab import (
+    ROUTER_NIC,
+    HypervisorState,
+    LabMachine,
+    LabSpec,
+    LabStatus,
+    LabTemplate,
+    RouterKind,
+    Seed,
+    SeedRecord,
+    SeedReservation,
+    SeedSubnet,
+)
 from harness.routers import dnsmasq
 from harness.site import open_contract
 
+# The kind of the lab's router for each kind the inventory knows.
+ROUTERS: Mapping[str | None, RouterKind] = {"dnsmasq": "dnsmasq", "opnsense": "kea", "vyos": "vyos"}
+
 
 @front
-def up(inventory: Path, site: str, *, bootstrapped: bool) -> int:
-    """Bring the lab up."""
+def up(inventory: Path, site: str, router: str | None = None, *, bootstrapped: bool = False) -> int:
+    """Bring the lab up; `router` is its router's kind, by default that of the running lab or dnsmasq."""
     out = console()
     install_missing(out)
     found = lab.status()  # a lab that took the short cut is left alone: only whoever says so loses it
     kept = found.up and found.hypervisor_state == "bootstrapped"
-    show_status(
-        start(open_contract(inventory, site), out, "bootstrapped" if bootstrapped or kept else "installed"), out
-    )
+    state: HypervisorState = "bootstrapped" if bootstrapped or kept else "installed"
+    show_status(start(open_contract(inventory, site, router=router), out, state), out)
     return 0
 
 
@@ -68,17 +83,19 @@ def start(contract: Contract, out: Console, state: HypervisorState) -> LabStatus
 def spec_of(contract: Contract, state: HypervisorState = "installed") -> LabSpec:
     """What the lab needs to know of the contract; it reads no inventory of its own."""
     hypervisor = contract.hypervisor
-    if contract.router.kind != "dnsmasq" or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
+    if contract.router.kind not in ROUTERS or len(hypervisor.templates) != 1 or len(hypervisor.bridges) != 1:
         raise Invalid(
             tried="bring the lab up",
             on=contract.site,
-            happened="the lab can be a site with a dnsmasq router, one bridge and one template",
+            happened="the lab can be a site with a router of a known kind, one bridge and one template",
             do="Use --site lab, or describe such a site",
         )
     template, bridge = next(iter(hypervisor.templates.values())), hypervisor.bridges[0]
     network = next(segment.subnet for segment in contract.segments.values() if hypervisor.address in segment.subnet)
     return LabSpec(
-        dnsmasq=dnsmasq.render(contract),
+        dnsmasq=dnsmasq.render(contract) if contract.router.kind == "dnsmasq" else {},
+        router_kind=ROUTERS[contract.router.kind],
+        router_seed=_seed_of(contract),
         site=contract.site,
         domain=contract.domain,
         network=network,
@@ -90,6 +107,23 @@ def spec_of(contract: Contract, state: HypervisorState = "installed") -> LabSpec
         pool=hypervisor.pool or "mgmt",
         template=LabTemplate(template.vmid or 9000, template.name, template.build_mark, template.user),
         hypervisor_state=state,
+    )
+
+
+def _seed_of(contract: Contract) -> Seed:
+    """What a router with an API has been told by the time the lab comes up."""
+    reserved = [reservation.address for reservation in contract.reservations]
+    served = [one for one in contract.segments.values() if any(address in one.subnet for address in reserved)]
+    return Seed(
+        nic=ROUTER_NIC,
+        address=str(contract.router.address),
+        domain=contract.domain,
+        subnets=tuple(
+            SeedSubnet(str(one.subnet), str(one.gateway), (str(one.pool[0]), str(one.pool[1])) if one.pool else None)
+            for one in served
+        ),
+        reservations=tuple(SeedReservation(one.mac, str(one.address), one.name) for one in contract.reservations),
+        records=tuple(SeedRecord(one.type, one.name, one.target) for one in contract.records),
     )
 
 

@@ -41,10 +41,13 @@ def sites(folder: Path) -> list[str]:
     return site_names(folder)
 
 
-def load(folder: Path, site: str) -> Inventory:
-    """The site, sound in every part; errors.Invalid names the number of problems and the first."""
+def load(folder: Path, site: str, *, over: Path | None = None) -> Inventory:
+    """The site, sound in every part; errors.Invalid names the number of problems and the first.
+
+    `over` is a file of variables by host that win over the hosts' own.
+    """
     _require(folder, [site])
-    found, problems = examine(folder, [site], explicit=True, today=_today())
+    found, problems = examine(folder, [site], explicit=True, today=_today(), over=over)
     wrong = [problem for problem in problems if problem.severity == "error"]
     if wrong:
         count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems; the first"

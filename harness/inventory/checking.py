@@ -33,13 +33,13 @@ def _is_site(entry: Path) -> bool:
 
 
 def examine(
-    folder: Path, asked: Sequence[str], *, explicit: bool, today: date
+    folder: Path, asked: Sequence[str], *, explicit: bool, today: date, over: Path | None = None
 ) -> tuple[list[Inventory], list[Problem]]:
-    """All sites of the folder, typed, and the problems of those `asked` for."""
+    """All sites of the folder, typed, and the problems of those `asked` for; `over` is read over those."""
     sites: list[Inventory] = []
     problems: list[Problem] = []
     for name in site_names(folder):
-        raw = read_site(folder / name)
+        raw = read_site(folder / name, over if name in asked else None)
         site, found = build(raw)
         sites.append(site)
         if name in asked:

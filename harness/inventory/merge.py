@@ -80,14 +80,15 @@ class _Group:
     depth: int = 0
 
 
-def read_site(folder: Path) -> RawSite:
-    """Read and merge one site folder."""
-    return _SiteReader(folder).read()
+def read_site(folder: Path, over: Path | None = None) -> RawSite:
+    """Read and merge one site folder; `over` is a file of variables by host that win over the host's own."""
+    return _SiteReader(folder, over).read()
 
 
 class _SiteReader:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, over: Path | None) -> None:
         self.folder = folder
+        self.over = over
         self.groups: dict[str, _Group] = {"all": _Group("all"), "ungrouped": _Group("ungrouped")}
         self.host_variables: dict[str, Variables] = {}
         self.problems: list[Problem] = []
@@ -223,6 +224,7 @@ class _SiteReader:
         merged.update(self.host_variables[name])
         found, failed = self._from_files("host_vars", name)
         merged.update(found)
+        merged.update(self._from_over(name))
         entries = {group.name: group.hosts[name] for group in self.groups.values() if name in group.hosts}
         names = tuple(group.name for group in groups)
         unread |= failed or bool(self.lost_groups) or name in self.misnamed
@@ -249,6 +251,13 @@ class _SiteReader:
             document = self._document(file)
             merged.update({str(key): Variable(value, document, (key,)) for key, value in document.data.items()})
         return merged, any(file in self.unread_files for file in files)
+
+    def _from_over(self, name: str) -> Variables:
+        if self.over is None:
+            return {}
+        document = self._document(self.over)
+        said = document.data.get(name, {})
+        return {str(key): Variable(value, document, (name, key)) for key, value in said.items()}
 
     def _document(self, file: Path) -> Document:
         if file not in self.documents:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.contract import Category, CloneMode
+from harness.contract import Category, CloneMode, VyosRelease
 from harness.inventory.fields import (
     Address,
     ClauseId,
@@ -108,6 +108,9 @@ class Vlan(OwnersModel):
 # --- The management hypervisor --------------------------------------------------------------------------------------
 
 
+ApiUrl = Annotated[str, Field(pattern=r"^https://[^/\s:@]+:\d+/?$")]
+
+
 class Token(Model):
     id: Annotated[str, Field(pattern=r"^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]+$")] = Field(
         description="user@realm!name"
@@ -121,7 +124,7 @@ class Tokens(Model):
 
 
 class Api(Model):
-    url: Annotated[str, Field(pattern=r"^https://[^/\s:@]+:\d+/?$")] = Field(description="https://name:8006")
+    url: ApiUrl = Field(description="https://name:8006")
     fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the certificate, or a reference to it")
     ca_file: Reason | None = Field(None, description="the CA that signed the certificate")
     tokens: Tokens
@@ -284,13 +287,45 @@ class Vm(Model):
     ssh: Ssh
 
 
+class RouterApi(Model):
+    """How to reach the API of OPNsense or VyOS."""
+
+    url: ApiUrl = Field(description="https://name:443")
+    fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the certificate, or a reference to it")
+    ca_file: Reason | None = Field(None, description="the CA that signed the certificate")
+    key: Secret = Field(description="a reference to the API key: env, file, command or vault")
+    secret: Secret | None = Field(None, description="opnsense: a reference to the secret of that key")
+    release: VyosRelease | None = Field(None, description="vyos: '1.4' or '1.5'; nothing: the router is asked")
+
+    @model_validator(mode="after")
+    def _one_anchor(self) -> RouterApi:
+        if (self.fingerprint is None) == (self.ca_file is None):
+            raise PydanticCustomError("not_one", "exactly one of fingerprint, ca_file")
+        return self
+
+
 class Router(Model):
-    """`mgmt_router`: how to read the core router."""
+    """`mgmt_router`: how to read and write the core router."""
 
     kind: Literal["opnsense", "vyos", "dnsmasq"]
     dns: Address | None = None
     dns_port: Port = 53
     ssh: Ssh | None = None
+    api: RouterApi | None = Field(None, description="how to reach the API of opnsense or vyos")
+
+    @model_validator(mode="after")
+    def _api_of_its_kind(self) -> Router:
+        if self.api is None:
+            return self
+        if self.kind == "dnsmasq":
+            raise PydanticCustomError("no_api", "no api: dnsmasq has none, it is reached by ssh")
+        if (self.kind == "opnsense") != (self.api.secret is not None):
+            raise PydanticCustomError(
+                "no_pair", "api.secret with kind opnsense, whose keys are pairs, and with no other"
+            )
+        if self.kind == "opnsense" and self.api.release is not None:
+            raise PydanticCustomError("no_release", "api.release with kind vyos only")
+        return self
 
 
 # --- The owner's keys -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from harness.contract import (
     Record,
     Reservation,
     Router,
+    RouterApi,
     SecretRef,
     Segment,
     Service,
@@ -192,6 +193,18 @@ def _router(inventory: Inventory, host: Host) -> Router:
         dns_port=said.dns_port if said else 53,
         ssh=_ssh(inventory, said.ssh) if said and said.ssh else None,
         declared=host.at("mgmt_router"),
+        api=_router_api(inventory, said.api) if said and said.api else None,
+    )
+
+
+def _router_api(inventory: Inventory, said: models.RouterApi) -> RouterApi:
+    return RouterApi(
+        url=said.url.rstrip("/"),
+        ca_file=_path(inventory, said.ca_file),
+        fingerprint=_text_or_reference(inventory, said.fingerprint),
+        key=_secret(inventory, said.key),
+        secret=_secret(inventory, said.secret) if said.secret else None,
+        release=said.release,
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import ssl
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from harness.lab.spec import LabMachine, LabSpec
 from harness.lab.trees import write_file
 
 PURPOSES = ("verify", "provision")
+RSA = ("-newkey", "rsa:2048", "-noenc")
+ELLIPTIC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
 _DO = "Check that openssl and ssh-keygen work on this machine"
 
 
@@ -26,6 +28,25 @@ class KeyPair:
 
     private: str
     public: str
+
+
+@dataclass(frozen=True)
+class RouterCredentials:
+    """The router's TLS key and certificate, and the API key that its clients have."""
+
+    tls_key: str
+    tls_certificate: str
+    key: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Keys and certificates that one CA of the lab signed."""
+
+    ca: str
+    hypervisor: tuple[str, str]
+    router: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,7 @@ class Credentials:
     tls_certificate: str
     ca_certificate: str
     fingerprint: str
+    router_api: RouterCredentials | None  # of a router that has an API
 
 
 def make_credentials(spec: LabSpec) -> Credentials:
@@ -55,8 +77,9 @@ def make_credentials(spec: LabSpec) -> Credentials:
     known = {machine.name: _known_host(machine, host_keys[machine.name]) for machine in machines}
     for name, line in known.items():
         write_file(KNOWN_HOSTS / name, line, 0o600)
-    tls_key, tls_certificate, ca_certificate = _certificates(spec)
-    write_file(SECRETS / "pve-root-ca.pem", ca_certificate)
+    certificates = _certificates(spec)
+    tls_key, tls_certificate = certificates.hypervisor
+    write_file(SECRETS / "pve-root-ca.pem", certificates.ca)
     fingerprint = fingerprint_of(tls_certificate)
     _write_known(spec, known, host_keys[spec.hypervisor.name], fingerprint)
     return Credentials(
@@ -67,9 +90,20 @@ def make_credentials(spec: LabSpec) -> Credentials:
         template_host_key=_key_pair(f"root@{spec.template.name}"),
         tls_key=tls_key,
         tls_certificate=tls_certificate,
-        ca_certificate=ca_certificate,
+        ca_certificate=certificates.ca,
         fingerprint=fingerprint,
+        router_api=None if spec.router_kind == "dnsmasq" else _router_api(spec, certificates),
     )
+
+
+def _router_api(spec: LabSpec, certificates: Certificates) -> RouterCredentials:
+    """VyOS has one key, OPNsense a pair."""
+    made = RouterCredentials(*certificates.router, key=secrets.token_urlsafe(60), secret=secrets.token_urlsafe(60))
+    write_file(SECRETS / "router-api.key", made.key, 0o600)
+    write_file(SECRETS / "router-api.fingerprint", f"{fingerprint_of(made.tls_certificate)}\n", 0o600)
+    if spec.router_kind == "kea":
+        write_file(SECRETS / "router-api.secret", made.secret, 0o600)
+    return made
 
 
 def _write_known(spec: LabSpec, known: Mapping[str, str], host_key: KeyPair, fingerprint: str) -> None:
@@ -111,29 +145,38 @@ def _known_host(machine: LabMachine, key: KeyPair) -> str:
     return f"{machine.name},{machine.address} {kind} {value}\n"
 
 
-def _certificates(spec: LabSpec) -> tuple[str, str, str]:
-    """Key and certificate of the API and the CA that signed it, made as a PVE node makes its own."""
+def _certificates(spec: LabSpec) -> Certificates:
+    """The CA as a PVE node makes its own, and what it signed; its key is kept nowhere."""
     folder = SECRETS / "tls"
     folder.mkdir(mode=0o700)
-    name, fqdn = spec.hypervisor.name, f"{spec.hypervisor.name}.{spec.domain}"
-    names = f"IP:127.0.0.1,IP:::1,DNS:localhost,IP:{spec.hypervisor.address},DNS:{name},DNS:{fqdn}"
+    authority = f"/CN=Proxmox Virtual Environment/OU={uuid.uuid4()}/O=PVE Cluster Manager CA"
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    ca = ["-keyout", "ca.key", "-out", "ca.pem", "-days", "3650", "-subj", authority, *usage]
+    _openssl(folder, "req", "-x509", *RSA, *ca)
+    node = f"/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={spec.hypervisor.name}.{spec.domain}"
+    hypervisor = _signed(folder, spec.hypervisor, spec.domain, node, RSA)
+    router = ("", "")
+    if spec.router_kind != "dnsmasq":
+        router = _signed(folder, spec.router, spec.domain, f"/CN={spec.router.name}.{spec.domain}", ELLIPTIC)
+    made = Certificates((folder / "ca.pem").read_text(), hypervisor, router)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    return made
+
+
+def _signed(folder: Path, machine: LabMachine, domain: str, subject: str, kind: Sequence[str]) -> tuple[str, str]:
+    """A machine's key, and its certificate by the CA in the folder."""
+    names = f"IP:127.0.0.1,IP:::1,DNS:localhost,IP:{machine.address},DNS:{machine.name},DNS:{machine.name}.{domain}"
     (folder / "extensions").write_text(
         "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\n"
         f"subjectKeyIdentifier=hash\nsubjectAltName={names}\n"
     )
-    new_key = ["-newkey", "rsa:2048", "-noenc"]
-    authority = f"/CN=Proxmox Virtual Environment/OU={uuid.uuid4()}/O=PVE Cluster Manager CA"
-    subject = f"/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={fqdn}"
-    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    signed_by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
-    for argv in (
-        ["req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3650", "-subj", authority, *usage],
-        ["req", *new_key, "-keyout", "node.key", "-out", "node.csr", "-subj", subject],
-        ["x509", "-req", "-in", "node.csr", *signed_by, "-days", "730", "-extfile", "extensions", "-out", "node.pem"],
-    ):
-        run(["env", "-C", str(folder), "openssl", *argv], tried="make the API's certificate", do=_DO)
-    made = tuple((folder / name).read_text() for name in ("node.key", "node.pem", "ca.pem"))
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    return made[0], made[1], made[2]
+    _openssl(folder, "req", *kind, "-keyout", "new.key", "-out", "new.csr", "-subj", subject)
+    signed_by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "730", "-extfile", "extensions"]
+    _openssl(folder, "x509", "-req", "-in", "new.csr", *signed_by, "-out", "new.pem")
+    return (folder / "new.key").read_text(), (folder / "new.pem").read_text()
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    run(["env", "-C", str(folder), "openssl", *arguments], tried="make the APIs' certificates", do=_DO)

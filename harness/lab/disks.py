@@ -14,9 +14,11 @@ from pathlib import Path
 from harness.lab.credentials import PURPOSES, Credentials, KeyPair
 from harness.lab.machines import mac_of
 from harness.lab.packages import INSTALLED
-from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, SECRETS, SIMULATOR
+from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, ROUTER_API, SECRETS, SIMULATOR
+from harness.lab.router.first import STATE as API_STATE
+from harness.lab.router.first import Product, first_files
 from harness.lab.seed import seed_of, simulator_options
-from harness.lab.spec import LabMachine, LabSpec
+from harness.lab.spec import ROUTER_NIC, LabMachine, LabSpec
 from harness.lab.trees import enable, link, mask, write_file, write_tree
 
 # Paths inside the hypervisor.
@@ -26,10 +28,12 @@ ROOTFS_INSIDE = "/var/lib/mgmt-lab/rootfs"
 GUESTS_INSIDE = "/var/lib/pve-guests"
 PACKAGES_INSIDE = "/srv/packages"
 
+# Whose API stands in front of Kea and unbound.
+PRODUCTS: Mapping[str, Product] = {"kea": "opnsense", "vyos": "vyos"}
+
 # In the router, what it serves over HTTP.
 ARTIFACTS_INSIDE = "/srv/artifacts"
 
-ROUTER_NIC = "lan0"
 USER_ID = 1000
 
 
@@ -37,16 +41,36 @@ def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path, packages
     """The router's machine folder, ready to be started."""
     folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC)
     upper = folder / "upper"
-    write_tree(FILES / "router", upper, _values(spec, spec.router))
+    for tree in ("router", "router-dnsmasq" if spec.router_kind == "dnsmasq" else "router-api"):
+        write_tree(FILES / tree, upper, _values(spec, spec.router))
     _identify(upper, spec.router, credentials)
     _authorize(upper / "root", credentials.authorized_key)
-    replace_dnsmasq(upper, old={}, new=spec.dnsmasq)
+    if spec.router_kind == "dnsmasq":
+        replace_dnsmasq(upper, old={}, new=spec.dnsmasq)
+        enable(upper, "dnsmasq.service")
+    else:
+        _write_router_api(spec, credentials, upper)
     enable(upper, "artifacts.service")
-    enable(upper, "dnsmasq.service")
     enable(upper, "systemd-networkd.service", where="/lib/systemd/system")
     mask(upper, "networking.service", "systemd-resolved.service")
     (folder / "mounts").write_text(f"{packages} {ARTIFACTS_INSIDE}/packages ro\n")
     return folder
+
+
+def _write_router_api(spec: LabSpec, credentials: Credentials, upper: Path) -> None:
+    """The product's stand-in, with its configuration, and that of the daemons it stands in front of."""
+    api = credentials.router_api
+    if spec.router_seed is None or api is None:
+        raise ValueError(f"a router of kind {spec.router_kind} starts with a seed")
+    shutil.copytree(ROUTER_API, upper / "usr/lib/router-api/router", ignore=shutil.ignore_patterns("__pycache__"))
+    for path, text in first_files(PRODUCTS[spec.router_kind], spec.router_seed).items():
+        write_file(upper / path[1:], text)
+    state = upper / API_STATE[1:]
+    write_file(state / "keys.json", json.dumps([{"key": api.key, "secret": api.secret}]), 0o600)
+    write_file(state / "api.key", api.tls_key, 0o600)
+    write_file(state / "api.pem", api.tls_certificate)
+    for unit in ("kea.service", "unbound.service", "router-api.service"):
+        enable(upper, unit)
 
 
 def replace_dnsmasq(tree: Path, *, old: Mapping[str, str], new: Mapping[str, str]) -> None:
@@ -123,6 +147,7 @@ def _values(spec: LabSpec, machine: LabMachine) -> dict[str, str]:
         "PORT": spec.bridge_port,
         "NETWORK": str(spec.network),
         "PREFIX": str(IPv4Network(spec.network).prefixlen),
+        "PRODUCT": PRODUCTS.get(spec.router_kind, ""),
         "PVE_VERSION": INSTALLED[spec.hypervisor_state],
         "SIMULATOR_OPTIONS": simulator_options(spec),
     }

@@ -29,6 +29,7 @@ from harness.wait import wait_until
 Progress = Callable[[str], None]
 
 API_PORT = 8006
+ROUTER_API_PORT = 443
 SSH_PORT = 22
 HTTP_PORT = 80
 BOOT_S = 60.0
@@ -120,7 +121,9 @@ def _start(spec: LabSpec, progress: Progress) -> None:
         machines.wait_started(MACHINES / machine.name)
     for machine in both:
         _require_booted(machine)
-    _wait_listening(spec.router, DNS_PORT, "dnsmasq")
+    _wait_listening(spec.router, DNS_PORT, "dnsmasq" if spec.router_kind == "dnsmasq" else "unbound")
+    if spec.router_kind != "dnsmasq":
+        _wait_listening(spec.router, ROUTER_API_PORT, "router-api")
     _wait_listening(spec.router, SSH_PORT, "ssh")
     _wait_listening(spec.router, HTTP_PORT, "artifacts")
     _wait_listening(spec.hypervisor, SSH_PORT, "ssh")

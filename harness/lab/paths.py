@@ -6,6 +6,7 @@ from pathlib import Path
 
 FILES = Path(__file__).parent / "files"
 SIMULATOR = Path(__file__).parent / "pve"
+ROUTER_API = Path(__file__).parent / "router"
 
 CACHE = Path("/var/cache/mgmt-lab")
 STATE = Path("/var/lib/mgmt-lab")

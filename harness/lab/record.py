@@ -26,6 +26,7 @@ class Record:
     fingerprint: str
     made_from: str  # digest of everything that needs a new lab when it changes
     dnsmasq: dict[str, str]
+    router_kind: str = "dnsmasq"
 
 
 def record_of(spec: LabSpec, fingerprint: str) -> Record:
@@ -40,12 +41,13 @@ def record_of(spec: LabSpec, fingerprint: str) -> Record:
         fingerprint=fingerprint,
         made_from=made_from(spec),
         dnsmasq=dict(spec.dnsmasq),
+        router_kind=spec.router_kind,
     )
 
 
 def made_from(spec: LabSpec) -> str:
-    """The same for two specs that one lab serves both: the router's files can change while it runs."""
-    fixed = {key: repr(value) for key, value in vars(spec).items() if key != "dnsmasq"}
+    """The same for two specs that one lab serves both: what the router serves can change while it runs."""
+    fixed = {key: repr(value) for key, value in vars(spec).items() if key not in {"dnsmasq", "router_seed"}}
     return digest_of([json.dumps(fixed, sort_keys=True)], Path(__file__).parent)
 
 

@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal
 
+from harness.lab.router.seed import Seed
+
+# The lab's own dnsmasq, or Kea and unbound behind the API of OPNsense (kea) or of VyOS (vyos).
+RouterKind = Literal["dnsmasq", "kea", "vyos"]
+
 # As the installer leaves it, or as bootstrap does: the short cut for whoever tries what comes after bootstrap.
 HypervisorState = Literal["installed", "bootstrapped"]
 
@@ -33,14 +38,20 @@ class LabTemplate:
 NETWORK = IPv4Network("198.18.99.0/24")
 ROUTER = LabMachine("core-rt01", NETWORK[1])
 HYPERVISOR = LabMachine("hv01", NETWORK[21])
+ROUTER_NIC = "lan0"
 TEMPLATE = LabTemplate(9000, "debian-lab-12", "lab-image-1", "a_autoprov")
 
 
 @dataclass(frozen=True)
 class LabSpec:
-    """One lab. `dnsmasq` maps file names (relative ones are below /etc/dnsmasq.d) to their content."""
+    """One lab. `dnsmasq` maps file names (relative ones are below /etc/dnsmasq.d) to their content.
 
-    dnsmasq: Mapping[str, str]
+    A router with an API starts with `router_seed` instead; what it serves later is its clients' business.
+    """
+
+    dnsmasq: Mapping[str, str] = field(default_factory=dict)
+    router_kind: RouterKind = "dnsmasq"
+    router_seed: Seed | None = None
     site: str = "lab"
     domain: str = "lab.deevnet.net"
     network: IPv4Network = NETWORK
@@ -89,6 +100,25 @@ class LabDns:
 
 
 @dataclass(frozen=True)
+class LabRouterApi:
+    """How to reach the router's API; VyOS's keys have no secret."""
+
+    url: str
+    ca_file: str
+    fingerprint: str
+    key_file: str
+    secret_file: str | None
+
+
+@dataclass(frozen=True)
+class LabRouter:
+    """The router: its kind, and its API where it has one."""
+
+    kind: str
+    api: LabRouterApi | None
+
+
+@dataclass(frozen=True)
 class LabHost:
     """A machine of the lab; `pid` is its systemd, None when it does not run."""
 
@@ -118,6 +148,7 @@ class LabStatus:
     api: LabApi | None = None
     ssh: LabSsh | None = None
     dns: LabDns | None = None
+    router: LabRouter | None = None
     hosts: tuple[LabHost, ...] = ()
     guests: tuple[LabGuest, ...] = field(default=())
 

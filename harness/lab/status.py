@@ -12,7 +12,18 @@ from harness.lab.credentials import PURPOSES
 from harness.lab.disks import GUESTS_INSIDE
 from harness.lab.paths import MACHINES, SECRETS
 from harness.lab.record import Record, read_record
-from harness.lab.spec import LabApi, LabDns, LabGuest, LabHost, LabSsh, LabStatus, LabToken
+from harness.lab.router.daemons import LEASES_FILE
+from harness.lab.spec import (
+    LabApi,
+    LabDns,
+    LabGuest,
+    LabHost,
+    LabRouter,
+    LabRouterApi,
+    LabSsh,
+    LabStatus,
+    LabToken,
+)
 
 DNS_PORT = 53
 SIMULATOR_STATE = "var/lib/pve-simulator"
@@ -31,6 +42,7 @@ def status() -> LabStatus:
         api=_api(record),
         ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
         dns=LabDns(record.router[1], DNS_PORT),
+        router=_router(record),
         hosts=tuple(LabHost(name, address, machines.running(MACHINES / name)) for name, address in _hosts(record)),
         guests=_guests(record),
     )
@@ -82,6 +94,20 @@ def _api(record: Record) -> LabApi:
     )
 
 
+def _router(record: Record) -> LabRouter:
+    if record.router_kind == "dnsmasq":
+        return LabRouter("dnsmasq", None)
+    secret = SECRETS / "router-api.secret"
+    api = LabRouterApi(
+        url=f"https://{record.router[1]}:443",
+        ca_file=str(SECRETS / "pve-root-ca.pem"),
+        fingerprint=(SECRETS / "router-api.fingerprint").read_text().strip(),
+        key_file=str(SECRETS / "router-api.key"),
+        secret_file=str(secret) if secret.exists() else None,
+    )
+    return LabRouter(record.router_kind, api)
+
+
 def _guests(record: Record) -> tuple[LabGuest, ...]:
     """From the simulator's files, not its API: looking must not use up a fault somebody has set."""
     root = root_of(record.hypervisor[0])
@@ -89,7 +115,7 @@ def _guests(record: Record) -> tuple[LabGuest, ...]:
     if root is None or text is None:
         return ()
     known: dict[str, Any] = json.loads(text)
-    leases = _leases(record.router[0])
+    leases = _dnsmasq_leases(record.router[0]) if record.router_kind == "dnsmasq" else _kea_leases(record.router[0])
     return tuple(_guest(int(vmid), vm["config"], root, leases) for vmid, vm in sorted(known["vms"].items()))
 
 
@@ -111,7 +137,14 @@ def _guest(vmid: int, config: dict[str, str], root: Path, leases: dict[str, str]
     )
 
 
-def _leases(router: str) -> dict[str, str]:
+def _kea_leases(router: str) -> dict[str, str]:
+    """Address by MAC, as Kea keeps them: address and MAC first; a later line wins."""
+    text = _text(root_of(router), LEASES_FILE[1:])
+    fields = [line.split(",") for line in (text or "").splitlines()[1:]]
+    return {line[1].lower(): line[0] for line in fields if len(line) >= 4}
+
+
+def _dnsmasq_leases(router: str) -> dict[str, str]:
     """Address by MAC, as dnsmasq keeps them: expiry, MAC, address, name, client identifier."""
     text = _text(root_of(router), LEASES)
     fields = [line.split() for line in (text or "").splitlines()]

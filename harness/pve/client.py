@@ -20,8 +20,8 @@ from harness.evidence import Evidence, Secret
 from harness.pve.auth import TicketAuth, TokenAuth
 from harness.pve.errors import Call, Dropped, Forbidden, Locked, Stalled, from_answer, from_transport, not_pve
 from harness.pve.grants import advise_client
-from harness.pve.tls import LimitedAdapter, adapter_for
 from harness.pve.wire import encode
+from harness.tls import LimitedAdapter, adapter_for
 from harness.wait import wait_until
 
 with warnings.catch_warnings():  # proxmoxer silences TLS warnings for the whole process when it is imported

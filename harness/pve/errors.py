@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import requests
 from proxmoxer.core import ResourceException
-from urllib3.exceptions import NewConnectionError
 
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
+from harness.silence import Silence, read_silence
 
 
 class Forbidden(Refused):
@@ -99,20 +99,23 @@ def from_answer(error: ResourceException, message: str, call: Call) -> HarnessEr
 
 def from_transport(error: requests.RequestException, call: Call) -> HarnessError:
     """The error for a request that got no answer."""
-    text = _innermost(error)
-    if isinstance(error, requests.exceptions.SSLError):
-        return _bad_tls(str(error), call)
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return _lost(f"no answer came in time ({text})", call, Stalled)
-    if isinstance(error, requests.exceptions.ConnectTimeout) or _never_connected(error):
-        return Unreachable(
-            tried=call.tried,
-            on=call.url,
-            happened=f"nobody answers there ({text})",
-            do="Check that the hypervisor is up, that this machine has a route to it, and that the inventory's API "
-            "address is right",
-        )
-    return _lost(f"the connection was cut ({text})", call)
+    silence = read_silence(error)
+    match silence.kind:
+        case "pinned" | "chain":
+            return _untrusted(silence, call)
+        case "foreign":
+            return not_pve(silence.words, call)
+        case "stalled":
+            return _lost(f"no answer came in time ({silence.words})", call, Stalled)
+        case "absent":
+            return Unreachable(
+                tried=call.tried,
+                on=call.url,
+                happened=f"nobody answers there ({silence.words})",
+                do="Check that the hypervisor is up, that this machine has a route to it, and that the inventory's API "
+                "address is right",
+            )
+    return _lost(f"the connection was cut ({silence.words})", call)
 
 
 def not_pve(detail: str, call: Call) -> Unreachable:
@@ -193,52 +196,19 @@ def _declined(code: int, words: str, call: Call) -> HarnessError:
     return error
 
 
-def _bad_tls(text: str, call: Call) -> HarnessError:
-    pinned = re.search(r"Expected \"?([0-9a-fA-F]+)\"?, got \"?([0-9a-fA-F]+)\"?", text)
-    if pinned:
-        got = ":".join(re.findall("..", pinned[2].upper()))
+def _untrusted(silence: Silence, call: Call) -> HarnessError:
+    if silence.kind == "pinned":
         return Untrusted(
             tried=call.tried,
             on=call.url,
-            happened=f"the certificate there has the SHA-256 fingerprint {got}, which is not the pinned one",
+            happened=f"the certificate there has the SHA-256 fingerprint {silence.words}, which is not the pinned one",
             do="Compare with `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` on the node "
             "itself; if the certificate was renewed, put the new fingerprint into the inventory",
         )
-    verification = re.search(r"(certificate verify failed: [^(]*|doesn't match[^)]*)", text)
-    if verification or "CertificateError" in text:
-        return Untrusted(
-            tried=call.tried,
-            on=call.url,
-            happened=(verification[1].strip() if verification else "the certificate is for another name"),
-            do="Put the node's /etc/pve/pve-root-ca.pem into the inventory's ca_file, and use a name or address that "
-            "its certificate lists",
-        )
-    return not_pve(_short(text), call)
-
-
-def _never_connected(error: BaseException) -> bool:
-    return any(isinstance(cause, NewConnectionError) for cause in _causes(error))
-
-
-def _innermost(error: BaseException) -> str:
-    """The last cause in its own words; urllib3 puts its connection objects beside them."""
-    cause = _causes(error)[-1]
-    words = [argument for argument in cause.args if isinstance(argument, str) and argument]
-    return _short(words[-1] if words else str(cause) or type(cause).__name__)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The chain of errors below requests' own: in `reason`, in the arguments, or in the cause."""
-    found, current = [error], error
-    while True:
-        inner = getattr(current, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in current.args if isinstance(arg, BaseException)), None)
-        if inner is None or inner in found:
-            return found
-        found.append(inner)
-        current = inner
-
-
-def _short(text: str) -> str:
-    return re.sub(r"<[^>]*object at 0x[0-9a-f]+>:? ?|HTTPSConnection\([^)]*\):? ?", "", text)[:200]
+    return Untrusted(
+        tried=call.tried,
+        on=call.url,
+        happened=silence.words,
+        do="Put the node's /etc/pve/pve-root-ca.pem into the inventory's ca_file, and use a name or address that "
+        "its certificate lists",
+    )

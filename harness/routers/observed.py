@@ -31,6 +31,7 @@ class Lease:
     address: str
     name: str | None
     expires_at: int | None
+    client_id: str | None = None  # how the client called itself, where the router tells
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from harness.contract import Api, SecretRef
 from harness.errors import Invalid, Unreachable
-from harness.pve.tls import parse_fingerprint
 from harness.secrets import read_secret
+from harness.tls import parse_fingerprint
 
 TIMEOUT_S = 5.0
 

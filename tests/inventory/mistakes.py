@@ -12,6 +12,7 @@ NAMESPACE = "dvntm/group_vars/all/mac_namespace.yml"
 VLANS = "dvntm/group_vars/all/vlans.yml"
 DEFAULTS = "dvntm/group_vars/management_vms/vm.yml"
 HOSTS = "dvntm/hosts.yml"
+ROUTER = "dvntm/host_vars/core-rt02.yml"
 
 
 MAC = '"02:de:20:01:02:01"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, NAMESPACE, SITE, VM, doubt, mistake
+from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, NAMESPACE, ROUTER, SITE, VM, doubt, mistake
 
 WAIVER = """
 mgmt_waivers:
@@ -148,6 +148,39 @@ KEY_MISTAKES = [
         "          hosts: [jump-vm01, oob-vm01]",
         "hosts: [",
         "a mapping of hosts",
+    ),
+]
+
+_PIN = "fingerprint: {file: ~/.config/mgmt-harness/dvntm/opnsense.fingerprint}"
+_PAIR = "    secret: {file: ~/.config/mgmt-harness/dvntm/opnsense.secret}\n"
+
+ROUTER_MISTAKES = [
+    mistake("an unknown kind", ROUTER, "kind: opnsense", "kind: pfsense", "kind:", "'pfsense'", "'opnsense'"),
+    mistake("plain HTTP", ROUTER, "https://10.20.99.1:443", "http://10.20.99.1:80", "url:", "https://name:443"),
+    mistake("no port", ROUTER, "https://10.20.99.1:443", "https://10.20.99.1", "url:", "https://name:443"),
+    mistake("trusting anybody", ROUTER, f"    {_PIN}\n", "", "api:", "exactly one of fingerprint, ca_file"),
+    mistake("two anchors", ROUTER, _PIN, f"{_PIN}\n    ca_file: ca.pem", "api:", "exactly one of fingerprint, ca_file"),
+    mistake("no fingerprint", ROUTER, _PIN, "fingerprint: AA:BB", "fingerprint:", "'AA:BB'", "SHA-256"),
+    mistake("half a key", ROUTER, _PAIR, "", "mgmt_router:", "api.secret with kind opnsense"),
+    mistake("a pair for VyOS", ROUTER, "kind: opnsense", "kind: vyos", "mgmt_router:", "api.secret with kind opnsense"),
+    mistake("an API for dnsmasq", ROUTER, "kind: opnsense", "kind: dnsmasq", "mgmt_router:", "dnsmasq has none"),
+    mistake(
+        "a release of OPNsense",
+        ROUTER,
+        _PAIR,
+        f'{_PAIR}    release: "1.5"\n',
+        "mgmt_router:",
+        "api.release with kind vyos only",
+    ),
+    mistake("an unknown release", ROUTER, _PAIR, "    release: 1.5\n", "release:", "'1.4'", "'1.5'"),
+    mistake(
+        "a key in place",
+        ROUTER,
+        "key: {file: ~/.config/mgmt-harness/dvntm/opnsense.key}",
+        "key: w86XNZob",
+        "key:",
+        "a plain value (not shown)",
+        "{vault: VARIABLE}",
     ),
 ]
 

@@ -11,7 +11,13 @@ import pytest
 from harness import errors, inventory
 from harness.inventory import resolve
 from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, SITE, VM, Mistake
-from tests.inventory.mistakes_of_form import KEY_MISTAKES, SECRET_MISTAKES, WAIVER_MISTAKES, YAML_MISTAKES
+from tests.inventory.mistakes_of_form import (
+    KEY_MISTAKES,
+    ROUTER_MISTAKES,
+    SECRET_MISTAKES,
+    WAIVER_MISTAKES,
+    YAML_MISTAKES,
+)
 from tests.inventory.mistakes_of_identity import MAC_MISTAKES, SHARED_MISTAKES
 from tests.inventory.mistakes_of_place import CORE_MISTAKES, NETWORK_MISTAKES, PLACE_MISTAKES
 from tests.inventory.trees import copy_shipped
@@ -23,6 +29,7 @@ TODAY = date(2026, 11, 22)
 TABLES = {
     "yaml": YAML_MISTAKES,
     "keys": KEY_MISTAKES,
+    "router": ROUTER_MISTAKES,
     "mac": MAC_MISTAKES,
     "shared": SHARED_MISTAKES,
     "network": NETWORK_MISTAKES,

@@ -50,6 +50,7 @@ def test_accepts_the_shipped_file(file: Path, validator: jsonschema.Draft202012V
         {"mgmt_mac_namespace": {"prefix": "02:de", "environment": 20, "roles": {}, "groups": {}}},
         {"mgmt_hypervisor": {"node": "hv01"}},
         {"mgmt_router": {"kind": "cisco"}},
+        {"mgmt_router": {"kind": "vyos", "api": {"url": "https://r:443", "ca_file": "ca.pem", "key": "plain"}}},
         {"infrastructure": {"interfaces": {"eth0": {"mac": 5}}}},
     ],
     ids=lambda data: json.dumps(data)[:60],

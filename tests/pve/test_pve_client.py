@@ -16,7 +16,7 @@ from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untruste
 from harness.evidence import Evidence, Secret
 from harness.pve.client import IN_FLIGHT, Client, Writer, connect
 from harness.pve.errors import Absent, BadParameters, Conflict, Dropped, Locked, Rejected, Stalled
-from harness.pve.tls import parse_fingerprint
+from harness.tls import parse_fingerprint
 from tests.pve.served import SECRET, TOKEN_ID, Answer, Served, make_certificate
 
 VERSION = Answer({"release": "8.4", "repoid": "2a5fa54a8503f96d", "version": "8.4.1"})
@@ -189,8 +189,8 @@ def test_nobody_there() -> None:
 
 
 def test_a_silent_machine_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.pve.tls.READ_LIMIT_S", 0.1)
-    monkeypatch.setattr("harness.pve.tls.CONNECT_LIMIT_S", 0.1)
+    monkeypatch.setattr("harness.tls.READ_LIMIT_S", 0.1)
+    monkeypatch.setattr("harness.tls.CONNECT_LIMIT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         served = Served(f"https://127.0.0.1:{deaf.getsockname()[1]}", Path("/nowhere"), "AB" * 32)
         with pytest.raises(Unreachable):
@@ -231,7 +231,7 @@ def test_a_lost_read_is_asked_again_and_the_record_says_so(served: Served, lost:
 
 
 def test_a_stalled_read_is_asked_once_more(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.pve.tls.READ_LIMIT_S", 0.02)
+    monkeypatch.setattr("harness.tls.READ_LIMIT_S", 0.02)
     served.say("GET /slow", VERSION)
     with pytest.raises(Stalled, match="no answer came in time"):
         reader(served).get("/slow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ READ_LIMIT_S = 15.0
 WRITE_LIMIT_S = 35.0
 UPLOAD_LIMIT_S = 600.0
 
+Limit = Callable[[str, str], float]
+
 _SHA256 = re.compile(r"([0-9A-F]{2}:){31}[0-9A-F]{2}")
 
 
@@ -32,7 +35,8 @@ def parse_fingerprint(text: str) -> str:
             tried="read the fingerprint of the API's certificate",
             on=f"{text.strip()[:80]!r}",
             happened="this is not a SHA-256 fingerprint (32 pairs of hexadecimal digits)",
-            do="Copy it from the node: `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem`",
+            do="Copy it from the machine itself: `openssl x509 -noout -fingerprint -sha256 -in` its certificate "
+            "(/etc/pve/local/pve-ssl.pem on a PVE node)",
         )
     return pretty
 
@@ -40,24 +44,28 @@ def parse_fingerprint(text: str) -> str:
 class LimitedAdapter(HTTPAdapter):
     """Gives each request the time limit of its kind; repeats nothing by itself."""
 
+    def __init__(self, limit: Limit | None = None) -> None:
+        self._limit = limit or limit_of
+        super().__init__()
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        kwargs["timeout"] = (CONNECT_LIMIT_S, limit_of(request.method or "GET", request.url or ""))
+        kwargs["timeout"] = (CONNECT_LIMIT_S, self._limit(request.method or "GET", request.url or ""))
         return super().send(request, **kwargs)
 
 
 class PinnedAdapter(LimitedAdapter):
     """Accepts the one certificate with this fingerprint, and nothing else."""
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, limit: Limit | None = None) -> None:
         self._fingerprint = parse_fingerprint(fingerprint)
         # A context of our own: urllib3 would read the system's whole list of authorities, which a pin has no use for.
         self._context = create_urllib3_context(cert_reqs=ssl.CERT_NONE)
-        super().__init__()
+        super().__init__(limit)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
     ) -> tuple[Any, Any]:
-        """The pin replaces the chain: PVE's own authority signs the node's certificate and nobody knows it."""
+        """The pin replaces the chain: the machine's own authority, which nobody knows, signed its certificate."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         kept = {key: value for key, value in pool.items() if not key.startswith("ca_")}
         pinned = {"cert_reqs": "CERT_NONE", "ssl_context": self._context, "assert_fingerprint": self._fingerprint}
@@ -67,8 +75,9 @@ class PinnedAdapter(LimitedAdapter):
         """requests would set the chain check again on the pooled connection; the pin is already in its key."""
 
 
-def adapter_for(ca_file: Path | None, fingerprint: str | None) -> LimitedAdapter:
-    return PinnedAdapter(fingerprint) if fingerprint and not ca_file else LimitedAdapter()
+def adapter_for(ca_file: Path | None, fingerprint: str | None, limit: Limit | None = None) -> LimitedAdapter:
+    """`limit` gives the seconds that an answer to (method, URL) may take; without it they are those of PVE's API."""
+    return PinnedAdapter(fingerprint, limit) if fingerprint and not ca_file else LimitedAdapter(limit)
 
 
 def limit_of(method: str, url: str) -> float:
