@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -230,11 +230,12 @@ class Router:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A static DHCP mapping."""
+    """A static DHCP mapping; two of them are the same wherever they are declared."""
 
     mac: Mac
     address: IPv4Address
     name: str
+    declared: Declared | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,7 @@ class Record:
     type: Literal["A", "CNAME"]
     name: str
     target: str
+    declared: Declared | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

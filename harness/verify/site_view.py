@@ -254,9 +254,9 @@ class SiteView:
         raw = Evidence()
         run = hosts.runner(self._opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
 
-        def counted(command: str) -> ssh.Result:
+        def counted(command: str, *, stdin: str | None = None) -> ssh.Result:
             self._count_trip()
-            return run(command)
+            return run(command, stdin=stdin)
 
         try:
             found = routers.observe(self.contract, counted)
