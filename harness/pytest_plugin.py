@@ -97,6 +97,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "guest": {guest.name: guest for guest in contract.guests},
         "template": {template.name: template for template in hypervisor.templates.values()},
         "bridge": {bridge.name: bridge for bridge in hypervisor.bridges},
+        "guest_bridge": {guest.nic.bridge: guest.nic.bridge for guest in contract.guests},
         "responsibility": {name: name for name in RESPONSIBILITIES},
     }
     for name, values in declared.items():
