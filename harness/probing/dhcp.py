@@ -49,9 +49,14 @@ class DhcpAnswers:
         return tuple(offer for offer in self.offers if offer.mac == mac)
 
 
-def render_command(interface: str, macs: Iterable[Mac], *, seconds: float = WINDOW_S, sudo: bool = False) -> str:
-    """A shell command for the hypervisor; it needs root and Python there, and leaves nothing behind."""
-    asked = json.dumps({"interface": interface, "macs": list(macs), "seconds": seconds})
+def render_command(
+    interface: str, macs: Iterable[Mac], *, seconds: float = WINDOW_S, until_all: bool = False, sudo: bool = False
+) -> str:
+    """A shell command for the hypervisor; it needs root and Python there, and leaves nothing behind.
+
+    `until_all` does not wait for a second server once every MAC has an offer.
+    """
+    asked = json.dumps({"interface": interface, "macs": list(macs), "seconds": seconds, "until_all": until_all})
     root = "sudo -n " if sudo else ""
     return f"{root}python3 - {shlex.quote(asked)} <<'{END}'\n{SCRIPT.read_text()}\n{END}"
 

@@ -1,7 +1,8 @@
 """Ask a segment which DHCP servers answer, and what each would offer to given MACs; nothing is ever requested.
 
 Runs on the hypervisor as root, from standard input: Python's standard library only. Its argument is JSON: interface,
-macs, seconds. It prints JSON: every OFFER for one of the MACs, and every server that answered an INFORM.
+macs, seconds, until_all (stop as soon as every MAC has an offer). It prints JSON: every OFFER for one of the MACs, and
+every server that answered an INFORM.
 
 The frames come from the interface's own MAC, so no switch learns a guest's MAC in the wrong place; the guest's stands
 in chaddr alone. Servers answer by broadcast, and a guest that runs under that MAC ignores an answer to a question it
@@ -28,12 +29,11 @@ AGAIN_S = 0.4  # a frame may be lost
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
-    interface, macs = asked["interface"], asked["macs"]
-    found = ask(interface, macs, asked["seconds"])
-    print(json.dumps({"interface": interface, **found}))
+    found = ask(asked["interface"], asked["macs"], asked["seconds"], until_all=asked["until_all"])
+    print(json.dumps({"interface": asked["interface"], **found}))
 
 
-def ask(interface: str, macs: list[str], seconds: float) -> dict[str, list[dict[str, str]]]:
+def ask(interface: str, macs: list[str], seconds: float, *, until_all: bool) -> dict[str, list[dict[str, str]]]:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as wire:
         wire.bind((interface, 0))
         own_mac, own_address = wire.getsockname()[4], address_of(interface)
@@ -62,6 +62,8 @@ def ask(interface: str, macs: list[str], seconds: float) -> dict[str, list[dict[
             if kind == OFFER and transaction in transactions:
                 told["mac"] = transactions[transaction]
                 offers[told["mac"], told["server"], told["source_mac"], told["address"]] = told
+                if until_all and {mac for mac, *_ in offers} == set(macs):
+                    break
             elif kind == ACK and transaction == inform:
                 servers[told["server"], told["source_mac"]] = {key: told[key] for key in ("server", "source_mac")}
     return {"offers": list(offers.values()), "servers": list(servers.values())}

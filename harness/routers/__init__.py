@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from harness import errors
 from harness.contract import Contract
 from harness.routers import dnsmasq
-from harness.routers.compare import Comparison, Difference, compare
+from harness.routers.compare import APPLY, Comparison, Difference, compare
 from harness.routers.dnsmasq_router import DnsmasqRouter
 from harness.routers.observed import Answer, Lease, ObservedRouter, Run, Shell
 from harness.routers.port import Changes, CoreRouter, Snapshot
 
 __all__ = [
+    "APPLY",
     "Answer",
     "Changes",
     "Comparison",

@@ -43,7 +43,9 @@ printf '%s\0' "$@" >"$work/wanted"
 processes() {
     me=$(readlink /proc/self/ns/net)
     for d in /proc/[0-9]*; do
-        [ "$(readlink "$d/ns/net" 2>/dev/null)" = "$me" ] && cmp -s "$work/wanted" "$d/cmdline" && echo "${d#/proc/}"
+        [ "$(readlink "$d/ns/net" 2>/dev/null)" = "$me" ] || continue
+        # Through a pipe: cmp believes the size that /proc gives, which is 0.
+        cat "$d/cmdline" 2>/dev/null | cmp -s - "$work/wanted" && echo "${d#/proc/}"
     done
 }
 activate() {
