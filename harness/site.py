@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -93,19 +93,10 @@ def open_service_looks(contract: Contract, *, offers: bool = True) -> Iterator[S
         yield ServiceLooks(ask, resolve_a, resolve_ptr)
 
 
-@contextmanager
-def open_lease_look(contract: Contract) -> Iterator[Callable[[Guest], str | None] | None]:
-    """How to ask the router which address it has leased to a guest; None where this router cannot be asked."""
-    if not is_readable(contract):
-        yield None
-        return
-    with open_router(contract) as router:
-
-        def lease(guest: Guest) -> str | None:
-            held = (lease for lease in router.observe().leases if lease.mac == guest.nic.mac)
-            return next((str(lease.address) for lease in held), None)
-
-        yield lease
+def lease_of(router: CoreRouter, guest: Guest) -> str | None:
+    """The address the router has leased to a guest."""
+    held = (lease for lease in router.observe().leases if lease.mac == guest.nic.mac)
+    return next((str(lease.address) for lease in held), None)
 
 
 def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,19 @@ def refuse(contract: Contract, found: Comparison) -> None:
             happened="; ".join(f"{one.what}: expected {one.expected}, seen {one.seen}" for one in found.stops)
             + "; nothing was changed",
             do="; ".join(dict.fromkeys(one.do for one in found.stops)),
+        )
+
+
+def require_reservations(contract: Contract, router: CoreRouter, guests: Set[str]) -> None:
+    """Unsafe when the router would not give one of these guests its address."""
+    wrong = compare_now(contract, router).reservations_of(guests)
+    if wrong:
+        said = "; ".join(f"{one.what}: expected {one.expected}, seen {one.seen}" for one in wrong)
+        raise Unsafe(
+            tried="provision",
+            on=f"site {contract.site}",
+            happened=f"{said}; nothing was created",
+            do="; ".join(dict.fromkeys(one.do for one in wrong)),
         )
 
 
