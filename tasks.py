@@ -181,14 +181,24 @@ def inventory_mac(_: Context, category: str, group: str, site: str = "lab", inve
     _end(run(_folder(inventory), site, category, group))
 
 
-@task(name="export", help={"schema": "JSON Schema of our keys, for editors"})
-def inventory_export(_: Context, schema: bool = False) -> None:
+@task(
+    name="export",
+    help={
+        **SITE,
+        "for": "ansible, kea, dnsmasq, vyos or hosts",
+        "schema": "JSON Schema of our keys, for editors",
+    },
+)
+def inventory_export(
+    _: Context, for_: str = "", site: str = "lab", inventory: str | None = None, schema: bool = False
+) -> None:
     """Write the inventory for other tools."""
-    from harness.commands.inventory import export_schema as run
+    from harness.commands.inventory import export, export_schema
 
-    if not schema:
-        raise Exit("Say what to export: --schema writes the JSON Schema for editors.", code=2)
-    _end(run())
+    if bool(for_) == schema:
+        what = "--for ansible|kea|dnsmasq|vyos|hosts, or --schema for editors"
+        raise Exit(f"Say what to export: {what}.", code=2)
+    _end(export_schema() if schema else export(_folder(inventory), site, for_))
 
 
 @task(

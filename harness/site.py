@@ -55,7 +55,7 @@ def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterato
     login = ssh.router_login(contract)
     with ssh.connections([login]) as opened:
         shell = hosts.runner(opened, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
-        with routers.open(contract, shell=shell) as router:
+        with routers.open_router(contract, shell=shell) as router:
             yield router
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from harness import errors
@@ -15,6 +15,7 @@ from harness.routers.port import Changes, CoreRouter, Snapshot
 
 __all__ = [
     "APPLY",
+    "RENDERERS",
     "Answer",
     "Changes",
     "Comparison",
@@ -27,13 +28,13 @@ __all__ = [
     "Snapshot",
     "compare",
     "observe",
-    "open",
+    "open_router",
     "render",
 ]
 
 
 @contextmanager
-def open(contract: Contract, *, shell: Shell) -> Iterator[CoreRouter]:  # noqa: A001 - what every kind calls it
+def open_router(contract: Contract, *, shell: Shell) -> Iterator[CoreRouter]:
     """The site's router, for as long as the block runs; `shell` runs commands on it."""
     match contract.router.kind:
         case "dnsmasq":
@@ -42,18 +43,21 @@ def open(contract: Contract, *, shell: Shell) -> Iterator[CoreRouter]:  # noqa: 
             raise _unknown_kind(contract)
 
 
+# What each kind should be given, as text to review, by what it is.
+RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {"dnsmasq": dnsmasq.render}
+
+
 def render(contract: Contract) -> Mapping[str, str]:
-    """What the router should be given, as text to review, by what it is."""
-    match contract.router.kind:
-        case "dnsmasq":
-            return dnsmasq.render(contract)
-        case _:
-            raise _unknown_kind(contract)
+    """What the site's router should be given."""
+    renderer = RENDERERS.get(contract.router.kind or "")
+    if renderer is None:
+        raise _unknown_kind(contract)
+    return renderer(contract)
 
 
 def observe(contract: Contract, shell: Shell) -> ObservedRouter:
     """What the router holds now; whoever only looks needs no more."""
-    with open(contract, shell=shell) as router:
+    with open_router(contract, shell=shell) as router:
         return router.observe()
 
 

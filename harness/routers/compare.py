@@ -258,25 +258,22 @@ def _judge_record(found: _Found, want: Record, entries: list[Record]) -> None:
 
 
 def _dangling(found: _Found, held: list[Record], declared: dict[str, Record]) -> Iterator[Difference]:
-    """Aliases whose target the router has no address for; a wrong one of ours is told as wrong already."""
+    """Aliases of others into this domain that lead nowhere; of ours, what is missing or wrong is told already."""
     contract = found.contract
-    there = {_plain(one.name) for one in held}
+    there = {_plain(one.name) for one in held} | set(declared)
     for one in held:
         name, target = _plain(one.name), _plain(one.target)
-        outside = not target.endswith(f".{contract.domain}")
-        if one.type != "CNAME" or target in there or outside:
-            continue
-        want = declared.get(name)
-        if want is None or want.target == target:
+        ours_or_alive = name in declared or target in there
+        if one.type == "CNAME" and not ours_or_alive and target.endswith(f".{contract.domain}"):
             yield Difference(
                 "dangling",
                 "record",
-                short_name(target, contract.domain) if want else None,
+                None,
                 f"alias {name} on {contract.router.name}",
                 f"an address behind {target}",
                 f"no record of {target}",
-                want.declared if want else None,
-                APPLY if want else found.by_hand,
+                None,
+                found.by_hand,
             )
 
 
