@@ -46,12 +46,13 @@ def ask(interface: str, macs: list[str], seconds: float, *, until_all: bool) -> 
         while (passed := time.monotonic() - began) < seconds:
             if turns and passed >= turns[0]:
                 turns.pop(0)
+                # First the INFORM: who thinks long over a DISCOVER hears nothing else meanwhile.
+                if own_address and not servers:
+                    wire.send(inform_frame(own_mac, own_address, inform))
                 answered = {mac for mac, *_ in offers}
                 for transaction, mac in transactions.items():
                     if mac not in answered:
                         wire.send(discover(own_mac, mac, transaction))
-                if own_address and not servers:
-                    wire.send(inform_frame(own_mac, own_address, inform))
             until = min([seconds, *turns[:1]]) - passed
             if not select.select([wire], [], [], max(0.0, until))[0]:
                 continue
