@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def apply(inventory: Path, site: str, *, yes: bool, offers: bool) -> int:
         done = routing.apply(
             contract,
             router,
-            prove=lambda: proving.prover(contract, looks),
+            prove=partial(proving.prover, contract, looks),
             report=lambda text: out.print(text, style="yellow", markup=False),
             agree=agree,
         )

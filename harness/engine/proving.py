@@ -45,14 +45,18 @@ class ServiceLooks:
 Seen = Mapping[Promise, str]
 
 
-def prover(contract: Contract, looks: ServiceLooks, *, deadline_s: float = DEADLINE_S) -> Callable[[Comparison], str]:
+def prover(
+    contract: Contract, looks: ServiceLooks, everything: bool, *, deadline_s: float = DEADLINE_S
+) -> Callable[[Comparison], str]:
     """Take what is served now; what is returned holds the service to that, and to what was changed meanwhile.
 
-    What was not served before and was not changed is no fault of the change: check and verify speak of it.
+    What was not served before and was not changed is no fault of the change: check and verify speak of it. With
+    `everything` the service is held to all that is declared.
     """
     bridges = _bridges(contract) if looks.offers else {}
     promises = list(promises_of(contract, bridges))
-    served = {promise for promise, seen in _ask(looks, bridges, promises).items() if seen == promise.wanted}
+    now = {promise: promise.wanted for promise in promises} if everything else _ask(looks, bridges, promises)
+    served = {promise for promise, seen in now.items() if seen == promise.wanted}
 
     def prove(found: Comparison) -> str:
         changed = {one.host for one in found.differences if one.about != "lease"}

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.contract import Contract
@@ -18,9 +18,9 @@ from harness.errors import HarnessError, Refused, Unsafe
 from harness.routers import Comparison, CoreRouter, Snapshot, compare
 
 Report = Callable[[str], None]
-# Called before a write, with nothing; what it returns is called after it, and raises HarnessError when what was
-# changed is not served, or what was served before is not any more.
-Prove = Callable[[], Callable[[Comparison], str]]
+# Called before a write; what it returns is called after it, and raises HarnessError when what was changed is not
+# served, or what was served before is not any more. With True it holds the service to everything declared.
+Prove = Callable[[bool], Callable[[Comparison], str]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def apply(
         refuse(contract, found)
         if found.changes_nothing or not agree(found):
             return Applied(found, False, "", time.monotonic() - began)
-        prove_change, before = prove(), router.snapshot()
+        prove_change, before = prove(False), Before(router.snapshot(), held_by(router))
         unfinished.write(before)
         with _put_back_on_failure(contract, router, before, unfinished, report):
             router.write(found.changes)
@@ -92,16 +92,31 @@ def require_reservations(contract: Contract, router: CoreRouter, guests: Set[str
 
 
 @dataclass(frozen=True)
+class Before:
+    """What the router held before a write, in plain JSON: for the router itself, and to compare it by."""
+
+    snapshot: Snapshot
+    held: list[str]
+
+
+def held_by(router: CoreRouter) -> list[str]:
+    """Entries alone: an entry that was put back may have got another number there."""
+    seen = router.observe()
+    reservations = (f"{one.mac} {one.address} {one.name}" for one in seen.reservations)
+    return sorted([*reservations, *(f"{one.type} {one.name} {one.target}" for one in seen.records)])
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """What the router held before a write that is not proven yet, on disk: whoever comes next can put it back."""
 
     path: Path
 
-    def write(self, before: Snapshot) -> None:
+    def write(self, before: Before) -> None:
         try:
             handle = os.open(self.path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "w") as stream:
-                json.dump({"at": time.time(), "before": before}, stream)
+                json.dump({"at": time.time(), **asdict(before)}, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             self.path.with_suffix(".new").replace(self.path)
@@ -113,12 +128,12 @@ class Unfinished:
                 do="Make the state folder writable (MGMT_HARNESS_STATE names another one)",
             ) from error
 
-    def read(self) -> tuple[float, Snapshot] | None:
+    def read(self) -> tuple[float, Before] | None:
         """When it was written, and what the router held; None when no write was cut off."""
         if not self.path.exists():
             return None
         noted = json.loads(self.path.read_text())
-        return noted["at"], noted["before"]
+        return noted["at"], Before(noted["snapshot"], noted["held"])
 
     def remove(self) -> None:
         self.path.unlink()
@@ -138,7 +153,7 @@ def _settle(contract: Contract, router: CoreRouter, unfinished: Unfinished, prov
     found = compare_now(contract, router)
     if found.changes_nothing and not found.stops:
         try:
-            proof = prove()(found)
+            proof = prove(True)(found)
         except HarnessError as error:
             report(f"The apply of {when} was cut off, and what it wrote is not served: {error}")
         else:
@@ -151,7 +166,7 @@ def _settle(contract: Contract, router: CoreRouter, unfinished: Unfinished, prov
 
 @contextmanager
 def _put_back_on_failure(
-    contract: Contract, router: CoreRouter, before: Snapshot, unfinished: Unfinished, report: Report
+    contract: Contract, router: CoreRouter, before: Before, unfinished: Unfinished, report: Report
 ) -> Iterator[None]:
     try:
         yield
@@ -178,15 +193,15 @@ def type_of(error: HarnessError) -> Callable[..., HarnessError]:
 def _put_back(
     contract: Contract,
     router: CoreRouter,
-    before: Snapshot,
+    before: Before,
     unfinished: Unfinished,
     first: HarnessError | None = None,
 ) -> None:
     """Put back and look: said is only what was seen. While it fails, the note stays for the next run."""
     try:
         with _uninterrupted():
-            router.restore(before)
-            now = router.snapshot()
+            router.restore(before.snapshot)
+            now = held_by(router)
     except HarnessError as error:
         raise HarnessError(
             tried="put the state before back",
@@ -194,7 +209,7 @@ def _put_back(
             happened=f"{error}" + (f" This followed on: {first}" if first else ""),
             do="Run ./invoke router.apply again as soon as the router answers: it begins by putting that state back",
         ) from error
-    if now != before:
+    if now != before.held:
         raise HarnessError(
             tried="put the state before back",
             on=contract.router.name,

@@ -20,7 +20,7 @@ FQDN = f"{VICTIM}.lab.deevnet.net"
 ROUTER, ELSEWHERE, STRANGER = "core-rt01", "198.18.99.77", "02:aa:bb:cc:dd:ee"
 RESERVATIONS, NAMES = "/etc/mgmt-dnsmasq/hosts.dhcp", "/etc/mgmt-dnsmasq/hosts.dns"
 MAIN, LEASES = "/etc/dnsmasq.d/mgmt-lab.conf", "/var/lib/misc/dnsmasq.leases"
-NETWORK = "/etc/systemd/network/80-dhcp.network"
+OWN_WAY = "/etc/systemd/network/80-dhcp.network.d/99-fault.conf"
 KEPT = "/root/kept"
 
 
@@ -107,7 +107,7 @@ def client_id(site: Site) -> str:
 def bypass_the_reservation(site: Site) -> None:
     """The router has an entry for a client-id, and the guest begins to use it: its MAC's entry is not asked."""
     keep(site)
-    inside(f"sed -i s/^ClientIdentifier=.*/ClientIdentifier=duid/ {NETWORK}; systemctl restart systemd-networkd")
+    inside(f"printf '[DHCPv4]\\nClientIdentifier=duid\\n' >{OWN_WAY}; systemctl restart systemd-networkd")
     client = bytes.fromhex(client_id(site)).hex(":")
     site.run(ROUTER, f"echo id:{client},{ELSEWHERE} >>{RESERVATIONS} && systemctl reload dnsmasq")
     inside("systemctl restart systemd-networkd")
@@ -116,7 +116,7 @@ def bypass_the_reservation(site: Site) -> None:
 
 def end_the_bypass(site: Site) -> None:
     put_back(site)
-    inside(f"sed -i s/^ClientIdentifier=.*/ClientIdentifier=mac/ {NETWORK}; systemctl restart systemd-networkd")
+    inside(f"rm -f {OWN_WAY}; systemctl restart systemd-networkd")
     lease_with(site, f" {ADDRESS} ")
 
 
