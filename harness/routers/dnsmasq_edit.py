@@ -12,6 +12,7 @@ from harness.routers.dnsmasq_files import (
     RECORD_OPTIONS,
     Served,
     clean,
+    clean_lines,
     parse_host,
     parse_hosts_line,
     parse_option,
@@ -46,6 +47,30 @@ def edit(contract: Contract, served: Served, there: Mapping[str, str], changes: 
         _remove_record(texts, record)
     _add(contract, texts, changes)
     return {path: text for path, text in texts.texts.items() if before.get(path) != text}
+
+
+def may_change(contract: Contract, served: Served) -> Mapping[str, str]:
+    """The files with an entry of a declared MAC or name: whatever an edit may ever change, besides our own."""
+    macs = {one.mac for one in contract.reservations}
+    names = {one.name for one in contract.reservations} | {record.name for record in contract.records}
+
+    def is_ours(entry: Reservation | Record) -> bool:
+        plain = entry.name.lower().rstrip(".")
+        known = {plain, plain.removesuffix(f".{contract.domain}")} & names
+        return bool(known) or (isinstance(entry, Reservation) and entry.mac in macs)
+
+    def entries(path: str, line: str) -> tuple[Reservation | Record, ...]:
+        if path in served.config:
+            option, value = parse_option(line)
+            return parse_host(value) if option == "dhcp-host" else parse_record_option(option, value)
+        return parse_host(line) if path in served.reservations else parse_hosts_line(line)
+
+    texts = {**served.config, **served.reservations, **served.names}
+    return {
+        path: text
+        for path, text in texts.items()
+        if path != OWN_HOSTS and any(is_ours(entry) for line in clean_lines(text) for entry in entries(path, line))
+    }
 
 
 # --- take away ---------------------------------------------------------------------------------------------------

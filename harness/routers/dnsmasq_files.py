@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 from harness import errors
 from harness.contract import Mac, Record, Reservation
@@ -147,7 +148,8 @@ def _read_config(router: str, run: Run, found: _Found, wanted: list[str]) -> lis
     for entry in wanted:
         folder, *patterns = entry.split(",")
         for path, text in texts.items():
-            if path == folder or (path.startswith(folder.rstrip("/") + "/") and is_read(path, patterns)):
+            inside = path.startswith(normpath(folder) + "/")
+            if path == normpath(folder) or (inside and is_read(path, patterns)):
                 found.sources.append(path)
                 found.texts[path] = text
                 named += _note(found, [parse_option(line) for line in clean_lines(text)])
@@ -186,7 +188,8 @@ def read_files(router: str, run: Run, paths: Iterable[str]) -> Mapping[str, str]
     command = f"sh -c {shlex.quote(READ_SCRIPT)} sh {shlex.join(wanted)}"
     said = _asked(router, run, command, f"read {', '.join(wanted)}")
     pairs = (line.split("\t", 1) for line in said.splitlines())
-    return {path: base64.b64decode(text).decode("utf-8", "replace") for path, text in pairs if text != "-"}
+    # A folder named with a slash at its end gives its files two of them; a file has one name here.
+    return {normpath(path): base64.b64decode(text).decode("utf-8", "replace") for path, text in pairs if text != "-"}
 
 
 def _asked(router: str, run: Run, command: str, tried: str) -> str:
@@ -202,7 +205,8 @@ def _asked(router: str, run: Run, command: str, tried: str) -> str:
 
 
 def _below(texts: Mapping[str, str], path: str) -> dict[str, str]:
-    return {name: text for name, text in texts.items() if name == path or name.startswith(path.rstrip("/") + "/")}
+    path = normpath(path)
+    return {name: text for name, text in texts.items() if name == path or name.startswith(path + "/")}
 
 
 def clean_lines(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from harness import errors
 from harness.contract import Contract
 from harness.routers.dnsmasq import DNS_FILE, RESERVATIONS_FILE, main_file
-from harness.routers.dnsmasq_edit import edit
+from harness.routers.dnsmasq_edit import edit, may_change
 from harness.routers.dnsmasq_files import Served, observe, read_files, read_served
 from harness.routers.observed import ObservedRouter, Shell
 from harness.routers.port import Changes, Snapshot
@@ -30,9 +30,9 @@ class DnsmasqRouter:
         return observe(self.contract.router.name, self.shell)
 
     def snapshot(self) -> Snapshot:
-        """The text of every file it reads, None for one of ours that is not there yet."""
-        _, texts = self._look()
-        return texts
+        """The text of every file that a write may change, None for one of ours that is not there yet."""
+        served, texts = self._look()
+        return {path: texts[path] for path in (*self._own(), *may_change(self.contract, served))}
 
     def write(self, changes: Changes) -> None:
         served, before = self._look()
@@ -42,17 +42,20 @@ class DnsmasqRouter:
             self._put(served, before, after)
 
     def restore(self, before: Snapshot) -> None:
-        """The service reads again even files that stand right: it may have been killed before it did."""
+        """Nothing is done where the files stand as before: a write that fails puts them back, and activates them."""
         served, now = self._look()
         after = {path: text for path, text in before.items() if now.get(path) != text}
-        self._put(served, now, after)
+        if after:
+            self._put(served, now, after)
+
+    def _own(self) -> tuple[str, ...]:
+        return main_file(self.contract.site), RESERVATIONS_FILE, DNS_FILE
 
     def _look(self) -> tuple[Served, dict[str, str | None]]:
         name = self.contract.router.name
         served = self._ours(read_served(name, self.shell))
-        own = (main_file(self.contract.site), RESERVATIONS_FILE, DNS_FILE)
-        there = read_files(name, self.shell, own)
-        texts = {path: there.get(path) for path in own}
+        there = read_files(name, self.shell, self._own())
+        texts = {path: there.get(path) for path in self._own()}
         return served, {**texts, **served.config, **served.reservations, **served.names}
 
     def _ours(self, running: list[Served]) -> Served:

@@ -128,6 +128,25 @@ def test_files_that_dnsmasq_refuses_are_put_back(router: Namespace) -> None:
     assert router.run("ls -A /etc/mgmt-dnsmasq /etc/dnsmasq.d").stdout.count("mgmt-new") == 0
 
 
+def test_what_somebody_else_does_meanwhile_outlives_a_way_back(router: Namespace) -> None:
+    """In a file without an entry of ours, which a write never changes."""
+    router.run(f"echo 'conf-dir=/etc/mgmt-more/' >>{MAIN}; mkdir /etc/mgmt-more; echo log-dhcp >/etc/mgmt-more/a")
+    with open_router(contract(), shell=router.run) as opened:
+        before = opened.snapshot()
+        opened.write(Changes((), (WANTED,), (), ()))
+        router.run("echo log-queries >/etc/mgmt-more/a")
+        opened.restore(before)
+        assert opened.snapshot() == before
+    assert text_of(router, "/etc/mgmt-more/a") == "log-queries\n"
+
+
+def test_a_file_has_one_name_however_its_folder_is_written(router: Namespace) -> None:
+    router.run(f"echo 'conf-dir=/etc/mgmt-more//' >>{MAIN}; mkdir /etc/mgmt-more")
+    router.run(f"echo 'dhcp-host={WANTED.mac},198.18.99.77,metrics-vm01' >/etc/mgmt-more/a")
+    with open_router(contract(), shell=router.run) as opened:
+        assert set(opened.snapshot()) == {MAIN, RESERVATIONS_FILE, DNS_FILE, "/etc/mgmt-more/a"}
+
+
 def test_without_a_unit_it_is_not_restarted(router: Namespace) -> None:
     """An alias stands in the main file, which only a restart reads; this dnsmasq was started by hand."""
     before = text_of(router, MAIN)

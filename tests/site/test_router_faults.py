@@ -22,6 +22,8 @@ RESERVATIONS, NAMES = "/etc/mgmt-dnsmasq/hosts.dhcp", "/etc/mgmt-dnsmasq/hosts.d
 MAIN, LEASES = "/etc/dnsmasq.d/mgmt-lab.conf", "/var/lib/misc/dnsmasq.leases"
 OWN_WAY = "/etc/systemd/network/80-dhcp.network.d/99-fault.conf"
 KEPT = "/root/kept"
+# A restart alone keeps the address that the guest has, beside the one it gets.
+ANEW = "systemctl stop systemd-networkd; ip -4 address flush dev eth0; systemctl start systemd-networkd"
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,13 @@ def bypass_the_reservation(site: Site) -> None:
     inside(f"printf '[DHCPv4]\\nClientIdentifier=duid\\n' >{OWN_WAY}; systemctl restart systemd-networkd")
     client = bytes.fromhex(client_id(site)).hex(":")
     site.run(ROUTER, f"echo id:{client},{ELSEWHERE} >>{RESERVATIONS} && systemctl reload dnsmasq")
-    inside("systemctl restart systemd-networkd")
+    inside(ANEW)
     lease_with(site, f" {ELSEWHERE} ")
 
 
 def end_the_bypass(site: Site) -> None:
     put_back(site)
-    inside(f"rm -f {OWN_WAY}; systemctl restart systemd-networkd")
+    inside(f"rm -f {OWN_WAY}; {ANEW}")
     lease_with(site, f" {ADDRESS} ")
 
 
