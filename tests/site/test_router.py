@@ -168,7 +168,8 @@ def test_files_that_the_server_refuses_are_taken_back(lacking: Site) -> None:
     finally:
         lacking.run(ROUTER, f"rm {bad}")
     assert applied.status == 2
-    assert f"bad option at line 1 of {bad}; the files before are back" in applied.said
+    assert "bad option at line 1" in applied.said
+    assert "the files before are back" in applied.said
     assert PUT_BACK in applied.said
     assert after == before
 
