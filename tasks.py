@@ -182,14 +182,24 @@ def inventory_mac(_: Context, category: str, group: str, site: str = "lab", inve
     _end(run(_folder(inventory), site, category, group))
 
 
-@task(name="export", help={"schema": "JSON Schema of our keys, for editors"})
-def inventory_export(_: Context, schema: bool = False) -> None:
+@task(
+    name="export",
+    help={
+        **SITE,
+        "for": "ansible, kea, dnsmasq, vyos or hosts",
+        "schema": "JSON Schema of our keys, for editors",
+    },
+)
+def inventory_export(
+    _: Context, for_: str = "", site: str = "lab", inventory: str | None = None, schema: bool = False
+) -> None:
     """Write the inventory for other tools."""
-    from harness.commands.inventory import export_schema as run
+    from harness.commands.inventory import export, export_schema
 
-    if not schema:
-        raise Exit("Say what to export: --schema writes the JSON Schema for editors.", code=2)
-    _end(run())
+    if bool(for_) == schema:
+        what = "--for ansible|kea|dnsmasq|vyos|hosts, or --schema for editors"
+        raise Exit(f"Say what to export: {what}.", code=2)
+    _end(export_schema() if schema else export(_folder(inventory), site, for_))
 
 
 @task(
@@ -218,6 +228,35 @@ def inventory_import(
     from harness.commands.importing import import_inventory as run
 
     _end(run(_folder(inventory), site, Access(url, fingerprint, token, _path(secret_file), node)))
+
+
+@task(name="render", help=SITE)
+def router_render(_: Context, site: str = "lab", inventory: str | None = None) -> None:
+    """What the core router should be given, as text to review."""
+    from harness.commands.router import render as run
+
+    _end(run(_folder(inventory), site))
+
+
+@task(name="check", help={**SITE, **JSON})
+def router_check(_: Context, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """Compare the core router with the inventory: 0 the same, 1 it differs, 2 it could not be looked at."""
+    from harness.commands.router import check as run
+
+    _end(run(_folder(inventory), site, as_json=json))
+
+
+@task(
+    name="apply",
+    help={**SITE, "yes": "do not ask", "no-offers": "prove it by DNS alone, where no hypervisor runs yet"},
+)
+def router_apply(
+    _: Context, site: str = "lab", inventory: str | None = None, yes: bool = False, no_offers: bool = False
+) -> None:
+    """Put the inventory's reservations and records on the core router, and prove that it serves them."""
+    from harness.commands.router import apply as run
+
+    _end(run(_folder(inventory), site, yes=yes, offers=not no_offers))
 
 
 @task(
@@ -291,4 +330,5 @@ def _run(*arguments: str) -> int:
 namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, report, test, lint, check)
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
+namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")
 namespace.add_collection(Collection(lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -244,11 +244,12 @@ class Router:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A static DHCP mapping."""
+    """A static DHCP mapping; two of them are the same wherever they are declared."""
 
     mac: Mac
     address: IPv4Address
     name: str
+    declared: Declared | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,7 @@ class Record:
     type: Literal["A", "CNAME"]
     name: str
     target: str
+    declared: Declared | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,12 @@ def _neighbours(address: str, state: str | None = None) -> list[tuple[str, str]]
     ]
 
 
+def own_macs() -> frozenset[str]:
+    """The MACs of the machine this runs on: on its segment, but not a stranger there."""
+    ended = _tool(["ip", "-json", "link"], 5, "iproute2")
+    return frozenset(str(link["address"]).lower() for link in json.loads(ended.stdout or "[]") if "address" in link)
+
+
 def _tool(argv: list[str], limit_s: float, package: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from harness.report.html import render_html
 from harness.report.model import Report, render_json
 from harness.site import open_contract, open_reader
 from harness.verify.certificate import read_pin
+from harness.verify.chain import chains_of
 from harness.verify.clauses import load_clauses
 from harness.verify.outcome import weigh_phase
 from harness.verify.run_record import RunRecord
@@ -53,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
     record.count_trips = view.count_trips
+    guests = [guest for guest in record.contract.guests if record.guest in (None, guest.name)]
+    record.follow_chains = partial(chains_of, view, guests)
     config.add_cleanup(view.close)
 
 
@@ -97,6 +101,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "guest": {guest.name: guest for guest in contract.guests},
         "template": {template.name: template for template in hypervisor.templates.values()},
         "bridge": {bridge.name: bridge for bridge in hypervisor.bridges},
+        "guest_bridge": {guest.nic.bridge: guest.nic.bridge for guest in contract.guests},
         "responsibility": {name: name for name in RESPONSIBILITIES},
     }
     for name, values in declared.items():

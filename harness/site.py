@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from harness import routers
-from harness.contract import Contract, Guest, SecretRef
-from harness.errors import Invalid, Missing
+from harness import probe, routers
+from harness.contract import Contract, Guest, Mac, SecretRef
+from harness.engine.proving import ServiceLooks
+from harness.errors import Invalid, Missing, Refused
 from harness.evidence import Evidence, Secret
 from harness.inventory import load, resolve
 from harness.lab import router_variables, running_router
 from harness.lab.paths import STATE as LAB_STATE
+from harness.probing import dhcp
 from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
+from harness.routers import CoreRouter
 from harness.secrets import read_secret
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -52,20 +56,53 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
 
 
 @contextmanager
-def open_lease_look(contract: Contract) -> Iterator[Callable[[Guest], str | None] | None]:
-    """How to ask the router which address it has leased to a guest; None where this router cannot be asked."""
-    if contract.router.kind != "dnsmasq" or contract.router.ssh is None:
-        yield None
-        return
+def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterator[CoreRouter]:
+    """The site's core router, to look at and to change."""
     login = ssh.router_login(contract)
     with ssh.connections([login]) as opened:
-        run = hosts.runner(opened, login.name, evidence=Evidence(), source="router")
+        shell = hosts.runner(opened, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
+        with routers.open_router(contract, shell=shell) as router:
+            yield router
 
-        def lease(guest: Guest) -> str | None:
-            held = (lease for lease in routers.observe(contract, run).leases if lease.mac == guest.nic.mac)
-            return next((str(lease.address) for lease in held), None)
 
-        yield lease
+def is_readable(contract: Contract) -> bool:
+    """Whether the inventory says how to read the core router at all."""
+    return contract.router.kind == "dnsmasq" and contract.router.ssh is not None
+
+
+@contextmanager
+def open_service_looks(contract: Contract, *, offers: bool = True) -> Iterator[ServiceLooks]:
+    """What the core router answers: DNS from here, DHCP from the hypervisor's bridge."""
+    server, port = str(contract.router.dns), contract.router.dns_port
+    resolve_a = partial(probe.resolve_a, server=server, port=port)
+    resolve_ptr = partial(probe.resolve_ptr, server=server, port=port)
+    if not offers:
+        yield ServiceLooks(None, resolve_a, resolve_ptr)
+        return
+    login = ssh.hypervisor_login(contract)
+    with ssh.connections([login]) as opened:
+        shell = hosts.runner(opened, login.name, evidence=Evidence(), source="host")
+
+        def ask(bridge: str, macs: Sequence[Mac]) -> Mapping[str, set[str]]:
+            answer = shell(dhcp.render_command(bridge, macs, until_all=True, sudo=login.user != "root"))
+            if answer.rc != 0:
+                raise Refused(
+                    tried="ask for DHCP offers",
+                    on=login.name,
+                    happened=" ".join(answer.stderr.split()[-20:]) or f"the command ended with {answer.rc}",
+                    do=f"It needs root and python3 there, and the bridge {bridge}",
+                )
+            heard = dhcp.parse_answers(answer.stdout)
+            ours = {str(contract.router.address), *(str(one.gateway) for one in contract.segments.values())}
+            return {mac: {one.address for one in heard.offers_to(mac) if one.server.address in ours} for mac in macs}
+
+        yield ServiceLooks(ask, resolve_a, resolve_ptr)
+
+
+def lease_of(router: CoreRouter, guest: Guest) -> str | None:
+    """The address the router has leased to a guest."""
+    held = (lease for lease in router.observe().leases if lease.mac == guest.nic.mac)
+    return next((str(lease.address) for lease in held), None)
 
 
 def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:

@@ -73,3 +73,9 @@ def test_knows_every_vm_here(strangers: tuple[str, ...], hypervisor: Hypervisor,
 def test_exceptions_have_not_ended(ended_exceptions: tuple[str, ...], contract: Contract, expect: Expect) -> None:
     todo = "Remove the VM, or renew the exception"
     expect("exceptions past their end date", ended_exceptions, (), at=contract.hypervisor, do=todo)
+
+
+@pytest.mark.clause("identity.no-strangers")
+def test_knows_every_mac_on_the_segment(unknown_macs: tuple[str, ...], hypervisor: Hypervisor, expect: Expect) -> None:
+    todo = "Find that machine; declare it in the inventory, or take it off the segment"
+    expect("MACs on the segments of the VMs that nobody declared", unknown_macs, (), at=hypervisor, do=todo)

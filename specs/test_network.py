@@ -12,7 +12,7 @@ from harness.verify.guest_facts import GuestFacts
 from harness.verify.marks import fixed_addresses
 from harness.verify.site_view import SiteView
 
-ROUTER = "Put the router right; what it should hold: ./invoke inventory.show"
+ROUTER = "./invoke router.check"
 BOOTSTRAP = "./invoke bootstrap"
 RAISE = "Look at /etc/network/interfaces of the hypervisor, then run ifreload -a there"
 CORE_PORTS = frozenset({53, 67, 547})  # DNS, and DHCP's server ports in both protocols
@@ -28,6 +28,19 @@ def test_router_reserves_the_address_for_the_mac(router: ObservedRouter, guest: 
 def test_router_reserves_it_for_nobody_else(router: ObservedRouter, guest: Guest, expect: Expect) -> None:
     seen = [one.mac for one in router.reservations if one.address == guest.nic.address.ip]
     expect(f"MACs with {guest.nic.address.ip} reserved", seen, [guest.nic.mac], at=guest.nic, do=ROUTER)
+
+
+@pytest.mark.clause("network.reservation")
+def test_router_offers_it_the_address(
+    offered: list[str], dhcp_server: str, guest: Guest, contract: Contract, expect: Expect
+) -> None:
+    wanted = [f"{guest.nic.address.ip} by {dhcp_server}"]
+    expect(f"DHCP offers to {guest.nic.mac} on {guest.nic.bridge}", offered, wanted, at=guest.nic, do=ROUTER)
+
+
+@pytest.mark.clause("network.address")
+def test_no_lease_stands_in_its_way(wrong_leases: tuple[str, ...], guest: Guest, expect: Expect) -> None:
+    expect(f"leases against {guest.nic.mac} -> {guest.nic.address.ip}", wrong_leases, (), at=guest.nic, do=ROUTER)
 
 
 @pytest.mark.clause("network.address")
@@ -100,6 +113,14 @@ def test_its_gateway_is_no_vm_here(
     behind = inside.mac_of_neighbour(guest.nic.segment.gateway)
     owners = [vm.name for vm in vms for nic in vm.nics.values() if nic.mac.lower() == behind]
     expect(f"VMs behind the gateway of {guest.name} ({behind})", owners, [], at=contract.router, do=ROUTER)
+
+
+@pytest.mark.clause("network.core-router")
+def test_answers_dhcp_alone(
+    dhcp_servers: list[str], dhcp_server: str, guest_bridge: str, contract: Contract, expect: Expect
+) -> None:
+    todo = "Stop every other DHCP server there, and see that the core router's answers: ./invoke router.check"
+    expect(f"DHCP servers on {guest_bridge}", dhcp_servers, [dhcp_server], at=contract.router, do=todo)
 
 
 @pytest.mark.clause("network.core-router")

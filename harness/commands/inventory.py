@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from harness import inventory as inventories
 from harness.commands.front import console, front
+from harness.errors import Invalid
+from harness.routers import RENDERERS
 from harness.site import open_contract
 
 
@@ -44,6 +47,31 @@ def export_schema() -> int:
     """JSON Schema of our keys, for editors."""
     print(json.dumps(inventories.json_schema(), indent=2))
     return 0
+
+
+@front
+def export(folder: Path, site: str, target: str) -> int:
+    """The site for another tool, on standard output."""
+    contract = open_contract(folder, site)
+    if target == "ansible":
+        found = inventories.load(folder, site)
+        _print_json(inventories.export_ansible(contract, found.hosts, inventories.variables(folder, site)))
+    elif target == "kea":
+        _print_json(inventories.export_kea(contract))
+    elif target == "hosts":
+        sys.stdout.write(inventories.export_hosts(contract))
+    elif target in RENDERERS:
+        for what, text in RENDERERS[target](contract).items():
+            sys.stdout.write(f"# --- {what}\n{text}")
+    else:
+        known = ", ".join(["ansible", "kea", "hosts", *RENDERERS])
+        do = f"Choose one of {known}"
+        raise Invalid(tried="export the inventory", on=site, happened=f"--for {target!r} is unknown", do=do)
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, default=str))
 
 
 def _count(number: int, noun: str) -> str:

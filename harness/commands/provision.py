@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from harness import engine
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
-from harness.engine import Provisioned
+from harness.engine import Provisioned, routing
 from harness.plan import Plan
-from harness.site import open_contract, open_lease_look, open_reader, open_writer
+from harness.site import is_readable, lease_of, open_contract, open_reader, open_router, open_writer
 
 
 @front
@@ -48,7 +49,8 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
 def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
     """Provision with live progress and a summary at the end."""
     with ExitStack() as stack:
-        lease = stack.enter_context(open_lease_look(contract))
+        router = stack.enter_context(open_router(contract)) if is_readable(contract) else None
+        lease = partial(lease_of, router) if router else None
         progress = stack.enter_context(GuestProgress(out))
         done = engine.provision(
             contract,
@@ -57,6 +59,7 @@ def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
             looks=engine.real_looks(contract, lease),
             report=progress.report,
             only=_only(guest),
+            ready=partial(routing.require_reservations, contract, router) if router else None,
         )
     show_provisioned(done, out)
     return done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from harness.contract import Contract
@@ -43,10 +43,12 @@ def provision(
     reader: Client | None = None,
     only: Set[str] | None = None,
     limits: Limits = Limits(),
+    ready: Callable[[Set[str]], None] | None = None,
 ) -> Provisioned:
     """Make what is missing and finish what is half made; differences of other VMs are in the plan, untouched.
 
-    `reader` is the client the plan is made with, when its credential sees more than the writing one.
+    `reader` is the client the plan is made with, when its credential sees more than the writing one. `ready` refuses
+    guests that the network would not give their address.
     """
     began = time.monotonic()
     _check_names(contract, only)
@@ -55,6 +57,8 @@ def provision(
         refuse(plan, contract)
         if plan.changes:
             check_privileges(contract, plan, client, reader or client)
+            if ready is not None:
+                ready({change.guest for change in plan.changes})
         shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
         results = _all_at_once(shared, plan.changes, limits)
         notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()

@@ -10,6 +10,7 @@ from typing import Any
 from harness import errors
 from harness.inventory.building import build
 from harness.inventory.checking import examine, site_names
+from harness.inventory.exporting import export_ansible, export_hosts, export_kea
 from harness.inventory.fields import Unsound
 from harness.inventory.merge import read_site
 from harness.inventory.positions import Tagged
@@ -25,6 +26,9 @@ __all__ = [
     "Inventory",
     "Problem",
     "check",
+    "export_ansible",
+    "export_hosts",
+    "export_kea",
     "json_schema",
     "load",
     "propose_mac",

@@ -250,7 +250,7 @@ def _reservations(inventory: Inventory) -> Iterator[Reservation]:
         for claim in host.claims:
             mac, address = normal_mac(claim.mac), parse_address(claim.ip)
             if claim.reserved and mac and address:
-                yield Reservation(mac, address, host.name)
+                yield Reservation(mac, address, host.name, host.at("infrastructure", "interfaces", claim.key, "mac"))
                 break  # the owner's router roles take a host's first one
 
 
@@ -261,8 +261,9 @@ def _records(inventory: Inventory, domain: str) -> Iterator[Record]:
         named = next((claim for claim in host.claims if claim.named and parse_address(claim.ip)), None)
         if named is None:
             continue
-        aliases = (Record("CNAME", f"{name}.{domain}", host.fqdn) for name in named.cnames.values())
-        for record in (Record("A", host.fqdn, named.ip), *aliases):
+        at = host.at("env", "interfaces", named.key, "dns")
+        aliases = (Record("CNAME", f"{name}.{domain}", host.fqdn, at) for name in named.cnames.values())
+        for record in (Record("A", host.fqdn, named.ip, at), *aliases):
             if record.name not in taken:
                 taken.add(record.name)
                 yield record

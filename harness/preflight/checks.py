@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 
@@ -147,7 +148,7 @@ def _readable_router(view: View) -> ObservedRouter | None:
 
 
 def _reservations(view: View) -> Iterator[Finding]:
-    return network.judge_reservations(view.contract.reservations, view.contract.router.name, view.site.router())
+    return network.judge_reservations(view.contract, view.site.router(), time.time())
 
 
 def _certificate(view: View) -> Iterator[Finding]:

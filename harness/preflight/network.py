@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from harness.contract import Contract, Hypervisor, Record, Reservation
+from harness import routers
+from harness.contract import Contract, Hypervisor, Record
 from harness.preflight.model import Finding, failed, note, ok, unknown
 from harness.remote.known_hosts import HostKey, compare
 from harness.routers import ObservedRouter
@@ -102,20 +103,13 @@ def _bootstrap_authority(at: str, software: str | None, is_dnsmasq: bool, *, is_
         yield failed(f"declared is bootstrap authority (dnsmasq), but {software} answers at {at}", do)
 
 
-def judge_reservations(declared: Iterable[Reservation], router: str, seen: ObservedRouter) -> Iterator[Finding]:
-    """Each declared mapping is there, and neither its MAC nor its address is in another one."""
-    total = wrong = 0
-    for want in declared:
-        total += 1
-        near = [one for one in seen.reservations if one.mac == want.mac or one.address == want.address]
-        others = [one for one in near if (one.mac, one.address) != (want.mac, want.address)]
-        if others:
-            held = ", ".join(f"{one.mac} -> {one.address} ({one.name})" for one in others)
-            do = f"Correct or remove it on {router}, or mend the inventory"
-            yield failed(f"{router} holds {held}, which stands against {want.mac} -> {want.address} ({want.name})", do)
-        elif not near:
-            do = f"Add it to {router} ({', '.join(list(dict.fromkeys(seen.sources))[:3])})"
-            yield failed(f"{router} has no reservation {want.mac} -> {want.address} for {want.name}", do)
-        wrong += bool(others or not near)
+def judge_reservations(contract: Contract, seen: ObservedRouter, now: float) -> Iterator[Finding]:
+    """What keeps a declared host from being given its address; records are asked of the DNS server itself."""
+    wrong = [one for one in routers.compare(contract, seen, now=now).differences if one.about != "record"]
+    for one in wrong:
+        if one.kind == "stranger":
+            yield note(f"{one.what}: expected {one.expected}, seen {one.seen}", one.do)
+        else:
+            yield failed(f"{one.what}: expected {one.expected}, seen {one.seen}", one.do)
     if not wrong:
-        yield ok(f"{router} holds all {total} reservations")
+        yield ok(f"{contract.router.name} holds all {len(contract.reservations)} reservations")

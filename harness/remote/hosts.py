@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
@@ -12,6 +11,12 @@ from testinfra.host import Host
 from harness import errors
 from harness.evidence import Evidence
 from harness.remote.ssh import Connections, Result, run
+
+
+class Runner(Protocol):
+    """A function from command to Result; `stdin` is what the command reads, and is not recorded."""
+
+    def __call__(self, command: str, *, stdin: str | None = None) -> Result: ...
 
 
 def open_host(
@@ -29,13 +34,13 @@ def open_host(
 
 def runner(
     opened: Connections, name: str, *, evidence: Evidence, source: str, timeout_s: float = 20.0, sudo: bool = False
-) -> Callable[[str], Result]:
-    """The same recording for those who want answers only: a function from command to Result."""
+) -> Runner:
+    """The same recording for those who want answers only."""
 
-    def recorded(command: str) -> Result:
+    def recorded(command: str, *, stdin: str | None = None) -> Result:
         asked = f"{name}: {command}"
         try:
-            result = run(opened, name, _as_root(command) if sudo else command, timeout_s=timeout_s)
+            result = run(opened, name, _as_root(command) if sudo else command, stdin=stdin, timeout_s=timeout_s)
         except errors.HarnessError as failure:
             evidence.record(source, asked, f"no answer: {failure}")
             raise
@@ -60,7 +65,7 @@ class _RecordedSsh(BaseBackend):  # type: ignore[misc]  # testinfra is shipped w
 
     NAME = "ssh"
 
-    def __init__(self, ask: Callable[[str], Result], name: str, sudo: bool) -> None:
+    def __init__(self, ask: Runner, name: str, sudo: bool) -> None:
         super().__init__(name, sudo=sudo)
         self._ask = ask
         # Results are decoded already; without this, testinfra asks the host for its locale with one more command.

@@ -66,6 +66,17 @@ class ShownGuest:
 
 
 @dataclass(frozen=True)
+class ShownChain:
+    """A VM's identity link by link from the inventory on: those that hold, and the first that does not."""
+
+    guest: str
+    held: tuple[str, ...]
+    broken_at: str | None  # None: whole
+    verdict: Verdict
+    said: str
+
+
+@dataclass(frozen=True)
 class Report:
     """One run on one site."""
 
@@ -81,6 +92,7 @@ class Report:
     seconds: float
     started_at: datetime
     problems: tuple[str, ...] = ()  # what kept the run itself from being whole
+    chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,7 +120,18 @@ def render_json(report: Report) -> dict[str, Any]:
         "counts": report.counts,
         "problems": list(report.problems),
         "waivers": [_waiver(waiver) for waiver in report.waivers],
+        "chains": [_chain(chain) for chain in report.chains],
         "clauses": [_clause(clause) for clause in report.clauses],
+    }
+
+
+def _chain(chain: ShownChain) -> dict[str, Any]:
+    return {
+        "guest": chain.guest,
+        "held": list(chain.held),
+        "broken_at": chain.broken_at,
+        "verdict": chain.verdict,
+        "said": chain.said,
     }
 
 

@@ -32,6 +32,7 @@ def render_lines(report: Report) -> Iterator[Text]:
     yield from _section("Could not look", _wrong(report, "unknown"))
     yield from _section("Pending", _wrong(report, "pending"))
     yield from _section("The run itself", (Text(f"  {problem}", "bold yellow") for problem in report.problems))
+    yield from _section("Identity chains", _chains(report))
     yield from _section("Waived", _waivers(report))
     yield from _section("Not yet asserted", _unasserted(report))
     yield Text()
@@ -85,6 +86,16 @@ def _wrong(report: Report, verdict: str) -> Iterator[Text]:
     for ids, messages in together.items():
         yield Text(f"  {', '.join(ids)}", STYLES[verdict])
         yield from (Text(f"    {message}") for message in messages)
+
+
+def _chains(report: Report) -> Iterator[Text]:
+    """One line a VM, broken at its first bad link."""
+    width = max((len(chain.guest) for chain in report.chains), default=0)
+    for chain in report.chains:
+        line = Text(f"  {chain.guest:<{width}}  {' = '.join(chain.held)}")
+        if chain.broken_at is not None:
+            line.append(f" | {chain.broken_at}: {chain.said}", STYLES[chain.verdict])
+        yield line
 
 
 def _waivers(report: Report) -> Iterator[Text]:

@@ -1,21 +1,70 @@
-"""Read the core router, whatever its kind; a kind that cannot be read is said to be unknown, never right."""
+"""The core router, whatever its kind: what it should hold, what it holds, and how the one becomes the other."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from harness import errors
 from harness.contract import Contract
 from harness.routers import dnsmasq
-from harness.routers.observed import Answer, Lease, ObservedRouter, Run
+from harness.routers.compare import APPLY, Comparison, Difference, compare
+from harness.routers.dnsmasq_router import DnsmasqRouter
+from harness.routers.observed import Answer, Lease, ObservedRouter, Run, Shell
+from harness.routers.port import Changes, CoreRouter, Snapshot
 
-__all__ = ["Answer", "Lease", "ObservedRouter", "Run", "observe"]
+__all__ = [
+    "APPLY",
+    "RENDERERS",
+    "Answer",
+    "Changes",
+    "Comparison",
+    "CoreRouter",
+    "Difference",
+    "Lease",
+    "ObservedRouter",
+    "Run",
+    "Shell",
+    "Snapshot",
+    "compare",
+    "observe",
+    "open_router",
+    "render",
+]
 
 
-def observe(contract: Contract, run: Run) -> ObservedRouter:
-    """What the site's router holds, asked through `run` (a command on the router)."""
+@contextmanager
+def open_router(contract: Contract, *, shell: Shell) -> Iterator[CoreRouter]:
+    """The site's router, for as long as the block runs; `shell` runs commands on it."""
+    match contract.router.kind:
+        case "dnsmasq":
+            yield DnsmasqRouter(contract, shell)
+        case _:
+            raise _unknown_kind(contract)
+
+
+# What each kind should be given, as text to review, by what it is.
+RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {"dnsmasq": dnsmasq.render}
+
+
+def render(contract: Contract) -> Mapping[str, str]:
+    """What the site's router should be given."""
+    renderer = RENDERERS.get(contract.router.kind or "")
+    if renderer is None:
+        raise _unknown_kind(contract)
+    return renderer(contract)
+
+
+def observe(contract: Contract, shell: Shell) -> ObservedRouter:
+    """What the router holds now; whoever only looks needs no more."""
+    with open_router(contract, shell=shell) as router:
+        return router.observe()
+
+
+def _unknown_kind(contract: Contract) -> errors.Refused:
+    """A kind that cannot be read is said to be unknown, never right."""
     router = contract.router
-    if router.kind == "dnsmasq":
-        return dnsmasq.observe(router.name, run)
-    raise errors.Refused(
+    return errors.Refused(
         tried="read the reservations and records",
         on=router.name,
         happened=f"a router of kind {router.kind} cannot be read yet" if router.kind else "its kind is not declared",

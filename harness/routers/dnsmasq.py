@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from harness.contract import Contract, Record, Segment
+from harness.contract import Contract, Record, Reservation, Segment
 from harness.routers.dnsmasq_files import observe
 
 __all__ = ["DNS_FILE", "LEASES_FILE", "RESERVATIONS_FILE", "main_file", "observe", "render"]
@@ -13,6 +13,7 @@ __all__ = ["DNS_FILE", "LEASES_FILE", "RESERVATIONS_FILE", "main_file", "observe
 RESERVATIONS_FILE = "/etc/mgmt-dnsmasq/hosts.dhcp"
 DNS_FILE = "/etc/mgmt-dnsmasq/hosts.dns"
 LEASES_FILE = "/var/lib/misc/dnsmasq.leases"
+RESERVATIONS_LINE, NAMES_LINE = f"dhcp-hostsfile={RESERVATIONS_FILE}", f"addn-hosts={DNS_FILE}"
 # A guest that lost its router keeps its address this long; dnsmasq's own default.
 LEASE_TIME = "1h"
 
@@ -47,9 +48,9 @@ def _main(contract: Contract) -> Iterator[str]:
     yield f"domain={contract.domain}"
     yield "# Names and addresses of ours that are not declared do not exist; nobody else is asked."
     yield from (f"local=/{zone}/" for zone in (contract.domain, *_reverse_zones(contract.segments.values())))
-    yield f"addn-hosts={DNS_FILE}"
-    yield from (f"cname={record.name},{record.target}" for record in _of_type(contract, "CNAME"))
-    yield from ("dhcp-authoritative", f"dhcp-leasefile={LEASES_FILE}", f"dhcp-hostsfile={RESERVATIONS_FILE}")
+    yield NAMES_LINE
+    yield from map(alias_line, _of_type(contract, "CNAME"))
+    yield from ("dhcp-authoritative", f"dhcp-leasefile={LEASES_FILE}", RESERVATIONS_LINE)
     for segment in served:
         yield from _dhcp(contract, segment)
 
@@ -77,14 +78,24 @@ def _dhcp(contract: Contract, segment: Segment) -> Iterator[str]:
 
 def _reservations(contract: Contract) -> Iterator[str]:
     yield "# id:* ignores the client's own id: clones of one template show the same one until they are made their own."
-    for reservation in sorted(contract.reservations, key=lambda one: one.address):
-        yield f"{reservation.mac},id:*,{reservation.address},{reservation.name}"
+    yield from map(reservation_line, sorted(contract.reservations, key=lambda one: one.address))
 
 
 def _addresses(contract: Contract) -> Iterator[str]:
     """Each line is an A record, and the first line of an address its PTR record."""
-    for record in sorted(_of_type(contract, "A"), key=lambda one: IPv4Address(one.target)):
-        yield f"{record.target} {record.name}"
+    yield from map(address_line, sorted(_of_type(contract, "A"), key=lambda one: IPv4Address(one.target)))
+
+
+def reservation_line(one: Reservation) -> str:
+    return f"{one.mac},id:*,{one.address},{one.name}"
+
+
+def address_line(record: Record) -> str:
+    return f"{record.target} {record.name}"
+
+
+def alias_line(record: Record) -> str:
+    return f"cname={record.name},{record.target}"
 
 
 def _of_type(contract: Contract, kind: str) -> list[Record]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 from harness import errors
 from harness.contract import Mac, Record, Reservation
@@ -21,6 +22,7 @@ DEFAULT_LEASES = ("/var/lib/misc/dnsmasq.leases", "/var/lib/dnsmasq/dnsmasq.leas
 # Configuration files may name more of them; deeper than this they name each other.
 DEEPEST = 8
 NOT_ALLOWED = 77
+RECORD_OPTIONS = ("host-record", "cname", "address")
 
 _SHORT = {"-C": "conf-file", "-7": "conf-dir", "-H": "addn-hosts", "-G": "dhcp-host", "-l": "dhcp-leasefile"}
 _SHORT_FLAGS = {"-h": "no-hosts"}
@@ -61,21 +63,32 @@ class _Found:
 
     lines: dict[str, list[str]] = field(default_factory=dict)  # option -> values
     sources: list[str] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # configuration files by path
 
     def values(self, *options: str) -> list[str]:
         return [value for option in options for value in self.lines.get(option, [])]
 
 
+@dataclass(frozen=True)
+class Served:
+    """The files of one running dnsmasq, each by its path, and the command line that led to them."""
+
+    arguments: tuple[str, ...]
+    sources: tuple[str, ...]  # configuration files, and folders they are looked for in
+    config: Mapping[str, str]
+    reservations: Mapping[str, str]
+    names: Mapping[str, str]
+
+
 def observe(router: str, run: Run) -> ObservedRouter:
     """The reservations, leases and records of the dnsmasq that runs on `router`, asked through `run`."""
-    found = _follow_config(router, run)
-    hosts_files = [*found.values("dhcp-hostsfile", "dhcp-hostsdir")]
-    dns_files = [*found.values("addn-hosts", "hostsdir"), *([] if "no-hosts" in found.lines else ["/etc/hosts"])]
+    found = _follow_config(router, run, _processes(router, run))
+    hosts_files, dns_files = _named_files(found)
     lease_files = found.values("dhcp-leasefile", "dhcp-lease-file")[-1:] or list(DEFAULT_LEASES)
-    texts = _read(router, run, [*hosts_files, *dns_files, *lease_files])
+    texts = read_files(router, run, [*hosts_files, *dns_files, *lease_files])
 
     def lines_of(paths: Iterable[str]) -> list[str]:
-        return [line for path in paths for text in _below(texts, path) for line in _lines(text)]
+        return [line for path in paths for text in _below(texts, path).values() for line in clean_lines(text)]
 
     return ObservedRouter(
         reservations=tuple(
@@ -87,10 +100,29 @@ def observe(router: str, run: Run) -> ObservedRouter:
     )
 
 
-def _follow_config(router: str, run: Run) -> _Found:
+def read_served(router: str, run: Run) -> list[Served]:
+    """The same files as texts, for each dnsmasq that runs on `router`."""
+    served = []
+    for process in _processes(router, run):
+        found = _follow_config(router, run, [process])
+        hosts_files, dns_files = _named_files(found)
+        texts = read_files(router, run, [*hosts_files, *dns_files])
+        reservations = {name: text for path in hosts_files for name, text in _below(texts, path).items()}
+        names = {name: text for path in dns_files for name, text in _below(texts, path).items()}
+        served.append(Served(process, tuple(found.sources), dict(found.texts), reservations, names))
+    return served
+
+
+def _named_files(found: _Found) -> tuple[list[str], list[str]]:
+    """Where the configuration says that reservations and names stand."""
+    own = [] if "no-hosts" in found.lines else ["/etc/hosts"]
+    return found.values("dhcp-hostsfile", "dhcp-hostsdir"), [*found.values("addn-hosts", "hostsdir"), *own]
+
+
+def _follow_config(router: str, run: Run, processes: Iterable[tuple[str, ...]]) -> _Found:
     found = _Found()
     pending: list[str] = []
-    for process in _processes(router, run):
+    for process in processes:
         options = list(parse_arguments(process))
         given = [value for option, value in options if option == "conf-file"]
         pending += given or [DEFAULT_CONFIG]
@@ -110,15 +142,17 @@ def _follow_config(router: str, run: Run) -> _Found:
 
 def _read_config(router: str, run: Run, found: _Found, wanted: list[str]) -> list[str]:
     """Read these files and folders into `found`; the files they name in turn are returned."""
-    texts = _read(router, run, [entry.partition(",")[0] for entry in wanted])
+    texts = read_files(router, run, [entry.partition(",")[0] for entry in wanted])
     found.sources += wanted
     named: list[str] = []
     for entry in wanted:
         folder, *patterns = entry.split(",")
         for path, text in texts.items():
-            if path == folder or (path.startswith(folder.rstrip("/") + "/") and is_read(path, patterns)):
+            inside = path.startswith(normpath(folder) + "/")
+            if path == normpath(folder) or (inside and is_read(path, patterns)):
                 found.sources.append(path)
-                named += _note(found, [parse_option(line) for line in _lines(text)])
+                found.texts[path] = text
+                named += _note(found, [parse_option(line) for line in clean_lines(text)])
     return named
 
 
@@ -146,7 +180,7 @@ def _processes(router: str, run: Run) -> list[tuple[str, ...]]:
     )
 
 
-def _read(router: str, run: Run, paths: Iterable[str]) -> Mapping[str, str]:
+def read_files(router: str, run: Run, paths: Iterable[str]) -> Mapping[str, str]:
     """The text of each file, by path; a file that is not there has none, as for dnsmasq itself."""
     wanted = list(dict.fromkeys(paths))
     if not wanted:
@@ -154,7 +188,8 @@ def _read(router: str, run: Run, paths: Iterable[str]) -> Mapping[str, str]:
     command = f"sh -c {shlex.quote(READ_SCRIPT)} sh {shlex.join(wanted)}"
     said = _asked(router, run, command, f"read {', '.join(wanted)}")
     pairs = (line.split("\t", 1) for line in said.splitlines())
-    return {path: base64.b64decode(text).decode("utf-8", "replace") for path, text in pairs if text != "-"}
+    # A folder named with a slash at its end gives its files two of them; a file has one name here.
+    return {normpath(path): base64.b64decode(text).decode("utf-8", "replace") for path, text in pairs if text != "-"}
 
 
 def _asked(router: str, run: Run, command: str, tried: str) -> str:
@@ -169,14 +204,19 @@ def _asked(router: str, run: Run, command: str, tried: str) -> str:
     )
 
 
-def _below(texts: Mapping[str, str], path: str) -> list[str]:
-    return [text for name, text in texts.items() if name == path or name.startswith(path.rstrip("/") + "/")]
+def _below(texts: Mapping[str, str], path: str) -> dict[str, str]:
+    path = normpath(path)
+    return {name: text for name, text in texts.items() if name == path or name.startswith(path + "/")}
 
 
-def _lines(text: str) -> list[str]:
-    """Lines without comments; dnsmasq takes # for a comment at a line's start and after a blank."""
-    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
-    return [line for line in lines if line]
+def clean_lines(text: str) -> list[str]:
+    """Lines that say something."""
+    return [line for line in map(clean, text.splitlines()) if line]
+
+
+def clean(line: str) -> str:
+    """A line without its comment; dnsmasq takes # for one at a line's start and after a blank."""
+    return re.sub(r"(^|\s)#.*", "", line).strip()
 
 
 def is_read(path: str, patterns: Iterable[str]) -> bool:
@@ -235,29 +275,40 @@ def parse_hosts_line(line: str) -> tuple[Record, ...]:
 
 
 def parse_lease(line: str) -> Lease | None:
-    """`expiry mac address name client-id`; None for the lines of DHCPv6."""
+    """`expiry mac address name client-id`; None for the lines of DHCPv6.
+
+    The client-id 01:MAC says no more than the MAC, and so does none.
+    """
     fields = line.split()
     if len(fields) < 4 or not fields[0].isdigit() or not _IPV4.fullmatch(fields[2]):
         return None
     match = _MAC.fullmatch(fields[1].lower())
     name = None if fields[3] == "*" else fields[3].lower()
-    return Lease(match[1] if match else fields[1].lower(), fields[2], name, int(fields[0]) or None)
+    mac = match[1] if match else fields[1].lower()
+    client = fields[4].lower() if len(fields) > 4 else "*"
+    return Lease(mac, fields[2], name, int(fields[0]) or None, None if client in {"*", f"01:{mac}"} else client)
 
 
 def _records(found: _Found) -> Iterator[Record]:
-    for value in found.values("host-record"):
-        fields = [part.strip() for part in value.split(",")]
+    for option in RECORD_OPTIONS:
+        for value in found.values(option):
+            yield from parse_record_option(option, value)
+
+
+def parse_record_option(option: str, value: str) -> tuple[Record, ...]:
+    """The records that a line of the configuration file makes."""
+    fields = [part.strip() for part in value.split(",")]
+    if option == "host-record":
         addresses = [part for part in fields if _IPV4.fullmatch(part)]
         names = [part for part in fields if "." in part and not _IPV4.fullmatch(part)]
-        yield from (Record("A", _plain(name), address) for address in addresses for name in names)
-    for value in found.values("cname"):
-        fields = [part.strip() for part in value.split(",")]
+        return tuple(Record("A", _plain(name), address) for address in addresses for name in names)
+    if option == "cname":
         *aliases, target = fields[:-1] if fields[-1].isdigit() else fields
-        yield from (Record("CNAME", _plain(alias), _plain(target)) for alias in aliases)
-    for value in found.values("address"):
+        return tuple(Record("CNAME", _plain(alias), _plain(target)) for alias in aliases)
+    if option == "address":
         *names, address = value.strip("/").split("/")
-        if _IPV4.fullmatch(address):
-            yield from (Record("A", _plain(name), address) for name in names)
+        return tuple(Record("A", _plain(name), address) for name in names) if _IPV4.fullmatch(address) else ()
+    return ()
 
 
 def _plain(name: str) -> str:

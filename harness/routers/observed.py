@@ -23,6 +23,12 @@ class Answer(Protocol):
 Run = Callable[[str], Answer]
 
 
+class Shell(Protocol):
+    """A Run that can also be given something to read."""
+
+    def __call__(self, command: str, *, stdin: str | None = None) -> Answer: ...
+
+
 @dataclass(frozen=True)
 class Lease:
     """An address the router gave away; `expires_at` is seconds since the epoch, None for a lease without end."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
+from ipaddress import IPv4Address
 from typing import Any
 
 from harness.contract import Contract, Guest
 from harness.observed import ObservedGuest
 from harness.plan import parse_provenance
 from harness.pve.wire import parse_nic
+from harness.routers import ObservedRouter, compare
 from harness.verify.expect import place
+from harness.verify.segment_facts import SeenMac
 
 
 def find_strangers(
@@ -68,3 +71,38 @@ def tenant_words(contract: Contract) -> tuple[str, ...]:
     name, address = contract.tenant_hypervisor, contract.tenant_address
     words = (name, f"{name}.{contract.domain}" if name else None, str(address) if address else None)
     return tuple(word for word in words if word)
+
+
+def wrong_leases(contract: Contract, router: ObservedRouter, guest: Guest, now: float) -> tuple[str, ...]:
+    """Leases that give the guest's MAC another address, or its address to another MAC."""
+    found = compare(contract, router, now=now).differences
+    return tuple(one.seen for one in found if one.kind == "lease" and one.host == guest.name)
+
+
+def hosts_beside(contract: Contract, guests: Sequence[Guest]) -> tuple[str, ...]:
+    """Every declared address in the segments of these guests that is no guest's."""
+    segments = {guest.nic.segment.subnet for guest in guests}
+    theirs = {guest.nic.address.ip for guest in contract.guests}
+    declared = {IPv4Address(record.target) for record in contract.records if record.type == "A"}
+    declared |= {guest.nic.segment.gateway for guest in guests}
+    beside = (one for one in sorted(declared - theirs) if any(one in subnet for subnet in segments))
+    return tuple(map(str, beside))
+
+
+def dhcp_server_of(contract: Contract) -> str:
+    """The router's own address where it is in the VMs' segment, else the gateway's there."""
+    subnets = [guest.nic.segment for guest in contract.guests]
+    inside = not subnets or any(contract.router.address in segment.subnet for segment in subnets)
+    return str(contract.router.address if inside else subnets[0].gateway)
+
+
+def find_unknown_macs(
+    contract: Contract, seen: Iterable[SeenMac], router: ObservedRouter, known: Set[str], now: float
+) -> Iterator[str]:
+    """MACs on the guests' segments that nobody declared, neither themselves nor by the address they are at."""
+    declared = {record.target for record in contract.records if record.type == "A"}
+    declared |= {str(contract.router.address), *(str(guest.nic.segment.gateway) for guest in contract.guests)}
+    by_mac = {one.mac: one for one in seen}
+    yield from (str(one) for mac, one in by_mac.items() if mac not in known and one.address not in declared)
+    found = compare(contract, router, now=now).differences
+    yield from (one.seen for one in found if one.kind == "stranger")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from ipaddress import IPv4Address
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from harness.contract import Bridge, Contract, Guest, Hardware, Hypervisor, Template
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Refused
 from harness.observed import ObservedBridge, ObservedCluster, ObservedDisk, ObservedGuest, ObservedNode, ObservedStorage
 from harness.plan import Plan, diff
+from harness.probe import own_macs
 from harness.routers import ObservedRouter
 from harness.verify import derived, marks, undone
 from harness.verify.expect import Expect, Pending, place
@@ -20,6 +22,7 @@ from harness.verify.host_facts import HostFacts
 from harness.verify.host_setup import HostSetup
 from harness.verify.mac_owners import MacOwners, read_mac_owners
 from harness.verify.repositories import parse_repositories
+from harness.verify.segment_facts import SegmentFacts
 from harness.verify.site_view import SiteView
 from harness.verify.stash import PINNED, RECORD, SITE
 
@@ -339,6 +342,52 @@ def _if_reachable(site: SiteView, guest: Guest) -> GuestFacts | None:
 @pytest.fixture
 def router(site: SiteView) -> ObservedRouter:
     return site.router()
+
+
+@pytest.fixture
+def wrong_leases(router: ObservedRouter, contract: Contract, guest: Guest) -> tuple[str, ...]:
+    return derived.wrong_leases(contract, router, guest, time.time())
+
+
+@pytest.fixture
+def segment(site: SiteView, guest: Guest) -> SegmentFacts:
+    """What is heard and seen where the guest is plugged in."""
+    if guest.nic.vlan_tag is not None:
+        raise Refused(
+            tried=f"ask the segment of {guest.name} for its DHCP servers",
+            on=f"{guest.nic.bridge} of {site.contract.hypervisor.name}",
+            happened=f"the guest is in VLAN {guest.nic.vlan_tag}, and the bridge's own frames carry no tag",
+            do="Ask there by hand, or waive the clause",
+        )
+    return site.segment(guest.nic.bridge)
+
+
+@pytest.fixture
+def dhcp_servers(site: SiteView, guest_bridge: str) -> list[str]:
+    """Who answers there, as the servers call themselves; one that does so from two MACs is two."""
+    heard = site.segment(guest_bridge).dhcp.servers
+    names = [server.address for server in heard]
+    return [str(server) if names.count(server.address) > 1 else server.address for server in heard]
+
+
+@pytest.fixture
+def dhcp_server(contract: Contract) -> str:
+    """What the declared DHCP server calls itself: its address on the segment of the VMs."""
+    return derived.dhcp_server_of(contract)
+
+
+@pytest.fixture
+def offered(segment: SegmentFacts, guest: Guest) -> list[str]:
+    """Each address offered to the guest's MAC, and by whom."""
+    return sorted(f"{offer.address} by {offer.server.address}" for offer in segment.dhcp.offers_to(guest.nic.mac))
+
+
+@pytest.fixture
+def unknown_macs(site: SiteView, contract: Contract, mac_owners: MacOwners, router: ObservedRouter) -> tuple[str, ...]:
+    """MACs that speak on the segments of the guests, or hold a lease there, and that nobody declared."""
+    seen = [mac for bridge in site.bridges_of_guests for mac in site.segment(bridge).macs]
+    known = {mac for mac, _, _ in mac_owners.owners} | own_macs()
+    return tuple(derived.find_unknown_macs(contract, seen, router, known, time.time()))
 
 
 @pytest.fixture

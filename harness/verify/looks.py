@@ -8,10 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from harness.errors import HarnessError
 from harness.evidence import Evidence, Fact
 
 T = TypeVar("T")
 Look = Callable[[Evidence], T]
+
+
+class NotLooked(HarnessError):
+    """Nobody asked this during the run."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,11 @@ class Looks:
         self._taken: dict[str, Future[_Taken]] = {}
         self._lock = threading.Lock()
         self._used: dict[Fact, None] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """From now on only what was looked at can be had: a question nobody asked raises NotLooked."""
+        self._closed = True
 
     def take(self, key: str, look: Look[T]) -> T:
         """The answer to `key`, looked up now if nobody did; its facts become evidence of the check that is running."""
@@ -65,6 +75,8 @@ class Looks:
         with self._lock:
             future = self._taken.get(key)
             mine = future is None
+            if future is None and self._closed:
+                raise NotLooked(tried="look", on=key, happened="nobody asked in this run", do="Verify the whole site")
             if future is None:
                 future = self._taken[key] = Future()
         if mine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from harness.contract import Contract
-from harness.report.model import Check, ClauseResult, Report, ShownGuest
+from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownGuest
 from harness.verify.clauses import Clauses
 from harness.verify.judge import judge_clause, judge_run, show_waivers
 from harness.verify.looks import Looks
@@ -30,6 +30,7 @@ class RunRecord:
     specs: dict[str, Spec] = field(default_factory=dict)
     checks: dict[str, list[Check]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    follow_chains: Callable[[], tuple[ShownChain, ...]] = lambda: ()
     count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _started: float = field(default_factory=time.monotonic)
@@ -75,6 +76,7 @@ class RunRecord:
             seconds=time.monotonic() - self._started,
             started_at=self.started_at,
             problems=problems,
+            chains=self.follow_chains(),
         )
 
     @property

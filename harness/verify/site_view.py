@@ -23,10 +23,11 @@ from harness.observed import (
     ObservedSite,
     ObservedStorage,
 )
+from harness.probing import dhcp
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import hosts, ssh
-from harness.verify import guest_facts, host_facts, host_setup
+from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts
 from harness.verify.batch import Answers, take_answers
 from harness.verify.certificate import who_vouches
 from harness.verify.expect import show
@@ -34,6 +35,7 @@ from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
 from harness.verify.host_setup import HostSetup
 from harness.verify.looks import Look, Looks
+from harness.verify.segment_facts import SegmentFacts
 
 T = TypeVar("T")
 HOST_TIMEOUT_S = 20.0
@@ -41,6 +43,7 @@ PERMISSIONS = "GET /access/permissions"
 # Fixtures whose answer is about all guests together, and fixtures that ask the API.
 NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
 NEEDS_API = frozenset({"vms", "vm", "node", "cluster"})
+NEEDS_SEGMENT = frozenset({"segment", "dhcp_servers", "unknown_macs"})
 
 
 @dataclass
@@ -173,6 +176,21 @@ class SiteView:
         name = self.contract.hypervisor.name
         return self.looks.fetch(f"host {key}", self._ssh_look(name, commands, "host", timeout_s))
 
+    def segment(self, bridge: str) -> SegmentFacts:
+        """What is heard and seen on a bridge of the hypervisor: DHCP servers, and the MACs behind its ports."""
+        return SegmentFacts(bridge, self.ask_host(f"segment {bridge}", self._segment_questions(bridge)))
+
+    def _segment_questions(self, bridge: str) -> Mapping[str, str]:
+        """Guests with a VLAN tag are on a segment that the bridge's own frames do not reach."""
+        guests = [guest for guest in self.contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
+        sudo = self.contract.hypervisor.ssh.user != "root"
+        discover = dhcp.render_command(bridge, [guest.nic.mac for guest in guests], sudo=sudo)
+        return {"dhcp": discover, **segment_facts.commands(derived.hosts_beside(self.contract, guests))}
+
+    @property
+    def bridges_of_guests(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(guest.nic.bridge for guest in self.contract.guests))
+
     def guest(self, guest: Guest) -> GuestFacts:
         return GuestFacts(self.looks.fetch(f"guest {guest.name}", self._guest_look(guest)))
 
@@ -213,6 +231,9 @@ class SiteView:
         tasks += [self.host] if "hypervisor_host" in fixtures else []
         tasks += [self.host_setup] if "host_setup" in fixtures else []
         tasks += [self.router] if "router" in fixtures else []
+        tasks += (
+            [partial(self.segment, bridge) for bridge in self.bridges_of_guests] if fixtures & NEEDS_SEGMENT else []
+        )
         tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
         tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
         tasks += [partial(self.pending, guest.vmid) for guest in guests] if "waiting_nics" in fixtures else []
@@ -281,9 +302,9 @@ class SiteView:
         raw = Evidence()
         run = hosts.runner(self.opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
 
-        def counted(command: str) -> ssh.Result:
+        def counted(command: str, *, stdin: str | None = None) -> ssh.Result:
             self._count_trip()
-            return run(command)
+            return run(command, stdin=stdin)
 
         try:
             found = routers.observe(self.contract, counted)

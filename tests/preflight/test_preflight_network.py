@@ -96,11 +96,13 @@ def test_the_declared_authority_must_be_the_one_that_answers(
 
 def test_each_missing_and_each_contradicting_reservation_is_said() -> None:
     metrics, logs = contract().reservations
-    assert states(network.judge_reservations((metrics, logs), "core-rt01", router(metrics, logs))) == ["ok"]
+    assert states(network.judge_reservations(contract(), router(metrics, logs), 0.0)) == ["ok"]
     other = reservation("bc:24:11:00:00:01", str(logs.address), "web01")
-    found = list(network.judge_reservations((metrics, logs), "core-rt01", router(other)))
+    found = list(network.judge_reservations(contract(), router(other), 0.0))
     assert [one.said for one in found] == [
-        "core-rt01 has no reservation 02:de:99:01:01:00 -> 198.18.99.30 for metrics-vm01",
-        "core-rt01 holds bc:24:11:00:00:01 -> 198.18.99.31 (web01), which stands against "
-        "02:de:99:01:01:01 -> 198.18.99.31 (logs-vm01)",
+        "reservation of metrics-vm01 on core-rt01: expected 02:de:99:01:01:00 -> 198.18.99.30 (metrics-vm01), "
+        "seen nothing",
+        "reservation of logs-vm01 on core-rt01: expected 02:de:99:01:01:01 -> 198.18.99.31 (logs-vm01), seen nothing",
+        "address of logs-vm01 on core-rt01: expected 02:de:99:01:01:01 -> 198.18.99.31 (logs-vm01), "
+        "seen bc:24:11:00:00:01 -> 198.18.99.31 (web01), which the inventory does not declare",
     ]

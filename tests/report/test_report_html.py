@@ -99,3 +99,9 @@ def test_light_dark_phone_and_paper_are_provided_for(text: str) -> None:
 def test_a_run_without_anything_to_show_renders_too() -> None:
     empty = report("pass", clauses=(clause("network.dns", "pass"),))
     assert "Every asserted promise holds or is waived." in render_html(empty)
+
+
+def test_each_chain_stands_there_with_the_link_it_breaks_at(text: str) -> None:
+    said = " ".join(" ".join(Reader(text).words).split())
+    assert "02:de:99:01:01:01 = net0 = reservation 198.18.99.30" in said
+    assert "reservation: expected <198.18.99.31>, seen none" in said

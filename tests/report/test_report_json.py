@@ -32,9 +32,25 @@ CLAUSE = {
     "required": ["id", "verdict", "checks"],
     "properties": {"verdict": VERDICT, "checks": {"type": "array", "items": CHECK}},
 }
+CHAIN = {
+    "type": "object",
+    "required": ["guest", "held", "broken_at", "verdict", "said"],
+    "properties": {"held": {"type": "array", "items": {"type": "string"}}, "broken_at": {"type": ["string", "null"]}},
+}
 SHAPE = {
     "type": "object",
-    "required": ["site", "verdict", "clauses", "counts", "api_calls", "ssh_trips", "seconds", "started_at", "waivers"],
+    "required": [
+        "site",
+        "verdict",
+        "clauses",
+        "counts",
+        "api_calls",
+        "ssh_trips",
+        "seconds",
+        "started_at",
+        "waivers",
+        "chains",
+    ],
     "properties": {
         "verdict": {"enum": ["pass", "fail", "unknown"]},
         "clauses": {"type": "array", "items": CLAUSE, "minItems": 1},
@@ -44,6 +60,7 @@ SHAPE = {
         "seconds": {"type": "number"},
         "started_at": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"},
         "waivers": {"type": "array"},
+        "chains": {"type": "array", "items": CHAIN, "minItems": 1},
     },
 }
 

@@ -56,3 +56,11 @@ def test_it_ends_with_counts_cost_and_verdict() -> None:
         "(4.2 s, 31 API calls, 12 SSH round trips)"
     )
     assert verdict.startswith("lab: Something could not be looked at")
+
+
+def test_each_chain_is_one_line_and_ends_at_its_first_bad_link() -> None:
+    assert (
+        "Identity chains\n"
+        "  metrics-vm01  02:de:99:01:01:01 = net0 = reservation 198.18.99.30\n"
+        "  logs-vm01     02:de:99:01:02:01 = net0 | reservation: expected <198.18.99.31>, seen none\n"
+    ) in printed()

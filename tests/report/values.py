@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from harness.evidence import Fact
-from harness.report.model import Check, ClauseResult, Overall, Report, ShownGuest, ShownWaiver, Verdict
+from harness.report.model import Check, ClauseResult, Overall, Report, ShownChain, ShownGuest, ShownWaiver, Verdict
 
 FACT = Fact("net", "PTR 198.18.99.30 at 198.18.99.1", "wrong.lab.deevnet.net <b>", 1795340000.5)
 WAIVER = ShownWaiver("hardware.memory", "a lab", "ops", date(2026, 12, 1), "inventory/lab/mgmt.yml:9", expired=False)
 GUEST = ShownGuest("metrics-vm01", 130, "observability", "02:de:99:01:01:01", "198.18.99.30")
+
+CHAINS = (
+    ShownChain("metrics-vm01", ("02:de:99:01:01:01", "net0", "reservation 198.18.99.30"), None, "pass", ""),
+    ShownChain("logs-vm01", ("02:de:99:01:02:01", "net0"), "reservation", "fail", "expected <198.18.99.31>, seen none"),
+)
 
 
 def check(
@@ -51,4 +56,5 @@ def report(
         seconds=4.25,
         started_at=datetime(2026, 11, 22, 9, 0, tzinfo=UTC),
         problems=problems,
+        chains=CHAINS,
     )

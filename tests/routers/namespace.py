@@ -56,10 +56,10 @@ class Namespace:
     pid: int
     log: Path
 
-    def run(self, command: str) -> Answered:
+    def run(self, command: str, *, stdin: str | None = None) -> Answered:
         """Run a command on the router, as SSH would."""
         argv = ["nsenter", "-t", str(self.pid), "--net", "--mount", "--pid", "sh", "-c", command]
-        ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+        ended = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, check=False)
         return Answered(ended.returncode, ended.stdout, ended.stderr)
 
     def inside(self, function: Callable[[], T]) -> T:

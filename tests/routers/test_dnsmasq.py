@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import errors, probe
+from harness import errors, probe, routers
 from harness.contract import Mac, Record, Reservation
-from harness.routers import observe
-from harness.routers.dnsmasq import DNS_FILE, LEASES_FILE, RESERVATIONS_FILE, main_file, render
+from harness.routers.dnsmasq import DNS_FILE, LEASES_FILE, RESERVATIONS_FILE, main_file, observe, render
 from tests.routers import dhcp
 from tests.routers.namespace import CLIENT_NIC, Answered, Namespace, started_router, what_is_missing
 from tests.routers.values import ADDRESSES, DOMAIN, MACS, MANAGEMENT, ROUTER, contract
@@ -98,7 +97,7 @@ def test_clones_with_one_client_id_get_an_address_each(fresh_router: Namespace) 
     assert {name: str(lease and lease.address) for name, lease in leases.items()} == {
         name: ADDRESSES[name] for name in MACS
     }
-    held = observe(contract(), fresh_router.run).leases
+    held = observe(ROUTER.name, fresh_router.run).leases
     assert {(lease.mac, lease.address) for lease in held} == {(MACS[name], ADDRESSES[name]) for name in MACS}
 
 
@@ -108,7 +107,7 @@ def test_a_guest_that_changes_its_client_id_keeps_its_address(fresh_router: Name
     assert first is not None
     assert second is not None
     assert str(first.address) == str(second.address) == ADDRESSES["logs-vm01"]
-    assert len(observe(contract(), fresh_router.run).leases) == 1
+    assert len(observe(ROUTER.name, fresh_router.run).leases) == 1
 
 
 @pytest.mark.parametrize("name", sorted(ADDRESSES))
@@ -138,7 +137,7 @@ def test_nobody_else_is_asked(router: Namespace) -> None:
 
 def test_is_read_back_as_rendered(router: Namespace) -> None:
     wanted = contract()
-    seen = observe(wanted, router.run)
+    seen = observe(ROUTER.name, router.run)
     assert set(seen.reservations) == set(wanted.reservations)
     assert set(seen.records) == set(wanted.records)
     assert {main_file("lab"), RESERVATIONS_FILE, DNS_FILE} <= set(seen.sources)
@@ -146,7 +145,7 @@ def test_is_read_back_as_rendered(router: Namespace) -> None:
 
 def test_leases_are_read(router: Namespace) -> None:
     ask_for_lease(router, MACS["metrics-vm01"])
-    (lease,) = [one for one in observe(contract(), router.run).leases if one.mac == MACS["metrics-vm01"]]
+    (lease,) = [one for one in observe(ROUTER.name, router.run).leases if one.mac == MACS["metrics-vm01"]]
     assert (lease.address, lease.name) == (ADDRESSES["metrics-vm01"], "metrics-vm01")
     assert lease.expires_at is not None
     assert lease.expires_at > time.time()
@@ -155,14 +154,14 @@ def test_leases_are_read(router: Namespace) -> None:
 def test_a_reservation_that_went_is_seen(fresh_router: Namespace) -> None:
     mac = MACS["metrics-vm01"]
     fresh_router.run(f"sed -i /{mac}/d {RESERVATIONS_FILE}; kill -HUP 1")
-    assert mac not in {one.mac for one in observe(contract(), fresh_router.run).reservations}
+    assert mac not in {one.mac for one in observe(ROUTER.name, fresh_router.run).reservations}
     assert ask_for_lease(fresh_router, mac, timeout_s=0.5) is None
 
 
 def test_a_second_reservation_for_an_address_is_seen(fresh_router: Namespace) -> None:
     fresh_router.run(f"echo 'dhcp-host=02:DE:99:7F:00:02,{ADDRESSES['logs-vm01']},thief' >>{main_file('lab')}")
     holders = {
-        one.mac for one in observe(contract(), fresh_router.run).reservations if str(one.address).endswith(".31")
+        one.mac for one in observe(ROUTER.name, fresh_router.run).reservations if str(one.address).endswith(".31")
     }
     assert holders == {MACS["logs-vm01"], "02:de:99:7f:00:02"}
 
@@ -175,9 +174,9 @@ def test_a_wrong_ptr_record_is_seen_on_the_wire(fresh_router: Namespace) -> None
 
 def test_a_router_that_serves_nothing_is_unreachable(router: Namespace) -> None:
     """A file that nobody has loaded is no reservation; a dnsmasq of another network is somebody else's."""
-    assert observe(contract(), router.run).reservations
+    assert observe(ROUTER.name, router.run).reservations
     with pytest.raises(errors.Unreachable, match="no dnsmasq is running there"):
-        observe(contract(), lambda command: router.run(f"unshare --net sh -c {shlex.quote(command)}"))
+        observe(ROUTER.name, lambda command: router.run(f"unshare --net sh -c {shlex.quote(command)}"))
 
 
 def test_a_login_that_may_not_look_is_refused(router: Namespace) -> None:
@@ -185,15 +184,19 @@ def test_a_login_that_may_not_look_is_refused(router: Namespace) -> None:
         return router.run(f"setpriv --reuid 65534 --clear-groups sh -c {shlex.quote(command)}")
 
     with pytest.raises(errors.Refused, match=r"find the running dnsmasq on core-rt01.*Log in there as root"):
-        observe(contract(), as_nobody)
+        observe(ROUTER.name, as_nobody)
+
+
+def not_asked(command: str, *, stdin: str | None = None) -> Answered:
+    pytest.fail(f"asked {command}")
 
 
 @pytest.mark.parametrize("kind", [None, "opnsense", "vyos"])
 def test_other_kinds_are_unknown_not_right(kind: str | None) -> None:
     site = replace(contract(), router=replace(ROUTER, kind=kind))
     with pytest.raises(errors.Refused, match=r"on core-rt01: .*(cannot be read yet|kind is not declared)"):
-        observe(site, lambda command: pytest.fail(f"asked {command}"))
+        routers.observe(site, not_asked)
 
 
 def test_leases_stand_where_the_config_says(router: Namespace) -> None:
-    assert LEASES_FILE in observe(contract(), router.run).sources
+    assert LEASES_FILE in observe(ROUTER.name, router.run).sources

@@ -54,8 +54,9 @@ def test_reads_every_form_of_dhcp_host(line: str, expected: list[Reservation]) -
     [
         (
             "1795342800 02:de:20:01:01:01 10.20.99.30 metrics-vm01 ff:12:34:56:78:00",
-            Lease(MAC, "10.20.99.30", "metrics-vm01", 1795342800),
+            Lease(MAC, "10.20.99.30", "metrics-vm01", 1795342800, "ff:12:34:56:78:00"),
         ),
+        ("0 02:de:20:01:01:01 10.20.99.30 * 01:02:de:20:01:01:01", Lease(MAC, "10.20.99.30", None, None)),
         ("0 02:de:20:01:01:01 10.20.99.30 * *", Lease(MAC, "10.20.99.30", None, None)),
         ("duid 00:01:00:01:2c:aa:bb:cc:02:de:20:01:01:01", None),
         ("1795342800 20:01:01:01 fd00::1 metrics-vm01 00:01", None),

@@ -46,12 +46,24 @@ def last_line(said: str) -> str:
     return said.strip().splitlines()[-1]
 
 
-def test_a_dead_dhcp_server_is_named_as_the_broken_link(gap: Site, hurried: str) -> None:
+def test_without_a_dhcp_server_nothing_is_created(gap: Site) -> None:
     gap.run("core-rt01", "systemctl stop dnsmasq")
+    try:
+        ended = gap.invoke("provision")
+    finally:
+        gap.run("core-rt01", "systemctl start dnsmasq")
+    assert ended.status == 2
+    assert "no dnsmasq is running there" in ended.said
+    assert VMID not in vmids()
+
+
+def test_a_deaf_dhcp_server_is_named_as_the_broken_link(gap: Site, hurried: str) -> None:
+    """It runs and has the reservation, and answers nobody."""
+    gap.run("core-rt01", "systemctl kill -s STOP dnsmasq")
     try:
         ended = gap.invoke("provision", hurried)
     finally:
-        gap.run("core-rt01", "systemctl start dnsmasq")
+        gap.run("core-rt01", "systemctl kill -s CONT dnsmasq")
     assert ended.status == 2
     assert "the chain breaks at address" in ended.said
     assert "Look at the router" in ended.said

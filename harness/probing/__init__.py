@@ -1,0 +1,1 @@
+"""Questions that only somebody on the segment can ask, asked from the hypervisor's bridge."""

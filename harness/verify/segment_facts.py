@@ -1,0 +1,65 @@
+"""What the hypervisor's bridge knows of its segment: DHCP servers that answer there, and the MACs behind its ports."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.probing.dhcp import DhcpAnswers, parse_answers
+from harness.verify.batch import Answers
+
+
+def commands(hosts: Iterable[str]) -> dict[str, str]:
+    """`hosts` are asked for before: a neighbour is one only for a while after a datagram, here to its discard port."""
+    poke = "\n".join(f"echo >/dev/udp/{host}/9" for host in hosts)
+    return {
+        "fdb": "PATH=$PATH:/usr/sbin:/sbin; bridge -j fdb show",
+        "neighbours": f"bash -c {shlex.quote(poke)} 2>/dev/null; sleep 0.1; ip -j -4 neigh show",
+    }
+
+
+@dataclass(frozen=True)
+class SeenMac:
+    """A MAC that a port of the bridge has heard; `address` is what the hypervisor knows to be behind it."""
+
+    mac: str
+    port: str
+    address: str | None
+
+    def __str__(self) -> str:
+        at = f", {self.address}" if self.address else ""
+        return f"{self.mac} (behind {self.port}{at})"
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """One bridge's answers, parsed when a check reads them."""
+
+    bridge: str
+    answers: Answers
+
+    @property
+    def dhcp(self) -> DhcpAnswers:
+        """Standard error is in the answer too; the last line is what was found."""
+        return parse_answers(self.answers.text("dhcp").strip().splitlines()[-1])
+
+    @property
+    def macs(self) -> tuple[SeenMac, ...]:
+        """Who spoke on the segment lately; the bridge's own MACs and those of its ports are permanent entries."""
+        return tuple(self._learned())
+
+    def _learned(self) -> Iterator[SeenMac]:
+        behind = {
+            str(entry["lladdr"]).lower(): str(entry["dst"])
+            for entry in json.loads(self.answers.text("neighbours") or "[]")
+            if "lladdr" in entry
+        }
+        for entry in json.loads(self.answers.text("fdb") or "[]"):
+            mac, state = str(entry["mac"]).lower(), entry.get("state", "")
+            # The second digit of a multicast MAC is odd.
+            is_group = bool(re.match(r".[13579bdf]", mac))
+            if entry.get("master") == self.bridge and state not in {"permanent", "static"} and not is_group:
+                yield SeenMac(mac, str(entry["ifname"]), behind.get(mac))
