@@ -120,7 +120,7 @@ def test_the_roles_of_the_inventory_run_after_ours(site: Installed, monkeypatch:
         site.declared.write_text(declared)
     assert ended.status == 0, ended.said
     assert lines_with(ended, "changed - ") == []
-    assert lines_with(ended, ": changed") == ["deevnet.builder.probe: Leave a trace: changed"]
+    assert lines_with(ended, ": changed") == ["probe: Leave a trace: changed"]
     assert ended.out.index("] backup") < ended.out.index("Leave a trace")
     assert site.inside("cat /etc/probe && rm /etc/probe") == "hi"
 
