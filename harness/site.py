@@ -58,16 +58,15 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
 @contextmanager
 def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterator[CoreRouter]:
     """The site's core router, to look at and to change."""
+    if not routers.needs_shell(contract):
+        with routers.open_router(contract, evidence=evidence) as router:
+            yield router
+        return
     login = ssh.router_login(contract)
     with ssh.connections([login]) as opened:
         shell = hosts.runner(opened, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
         with routers.open_router(contract, shell=shell) as router:
             yield router
-
-
-def is_readable(contract: Contract) -> bool:
-    """Whether the inventory says how to read the core router at all."""
-    return contract.router.kind == "dnsmasq" and contract.router.ssh is not None
 
 
 @contextmanager

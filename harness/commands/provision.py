@@ -11,13 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import engine
+from harness import engine, routers
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
 from harness.engine import Provisioned, routing
 from harness.plan import Plan
-from harness.site import is_readable, lease_of, open_contract, open_reader, open_router, open_writer
+from harness.site import lease_of, open_contract, open_reader, open_router, open_writer
 
 
 @front
@@ -49,7 +49,7 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
 def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
     """Provision with live progress and a summary at the end."""
     with ExitStack() as stack:
-        router = stack.enter_context(open_router(contract)) if is_readable(contract) else None
+        router = stack.enter_context(open_router(contract)) if routers.is_readable(contract) else None
         lease = partial(lease_of, router) if router else None
         progress = stack.enter_context(GuestProgress(out))
         done = engine.provision(

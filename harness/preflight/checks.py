@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 
+from harness import routers
 from harness.bootstrap.refusing import refusals
 from harness.bootstrap.storing import is_held
 from harness.contract import Contract, Hypervisor
@@ -143,8 +144,7 @@ def _authority(view: View) -> Iterator[Finding]:
 
 def _readable_router(view: View) -> ObservedRouter | None:
     """None where this kind cannot be read; a router that does not let us in is another matter."""
-    router = view.contract.router
-    return view.site.router() if router.kind == "dnsmasq" and router.ssh is not None else None
+    return view.site.router() if routers.is_readable(view.contract) else None
 
 
 def _reservations(view: View) -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from harness import errors
 from harness.contract import Contract
-from harness.routers import dnsmasq
+from harness.evidence import Evidence
+from harness.routers import dnsmasq, opnsense, vyos
 from harness.routers.compare import APPLY, Comparison, Difference, compare
 from harness.routers.dnsmasq_router import DnsmasqRouter
 from harness.routers.observed import Answer, Lease, ObservedRouter, Run, Shell
@@ -27,6 +28,8 @@ __all__ = [
     "Shell",
     "Snapshot",
     "compare",
+    "is_readable",
+    "needs_shell",
     "observe",
     "open_router",
     "render",
@@ -34,17 +37,40 @@ __all__ = [
 
 
 @contextmanager
-def open_router(contract: Contract, *, shell: Shell) -> Iterator[CoreRouter]:
-    """The site's router, for as long as the block runs; `shell` runs commands on it."""
+def open_router(
+    contract: Contract, *, shell: Shell | None = None, evidence: Evidence | None = None
+) -> Iterator[CoreRouter]:
+    """The site's router, for as long as the block runs; `shell` runs commands on one that has no API of its own."""
     match contract.router.kind:
-        case "dnsmasq":
+        case "dnsmasq" if shell is not None:
             yield DnsmasqRouter(contract, shell)
+        case "opnsense":
+            with opnsense.open_router(contract, evidence) as router:
+                yield router
+        case "vyos":
+            with vyos.open_router(contract, evidence) as router:
+                yield router
         case _:
             raise _unknown_kind(contract)
 
 
+def needs_shell(contract: Contract) -> bool:
+    """Whether this kind of router is read and changed through commands; the others have an API."""
+    return contract.router.kind not in {"opnsense", "vyos"}
+
+
+def is_readable(contract: Contract) -> bool:
+    """Whether the inventory says how to read the router at all."""
+    router = contract.router
+    return bool(router.kind) and (router.ssh if needs_shell(contract) else router.api) is not None
+
+
 # What each kind should be given, as text to review, by what it is.
-RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {"dnsmasq": dnsmasq.render}
+RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {
+    "dnsmasq": dnsmasq.render,
+    "opnsense": opnsense.render,
+    "vyos": vyos.render,
+}
 
 
 def render(contract: Contract) -> Mapping[str, str]:
@@ -55,9 +81,9 @@ def render(contract: Contract) -> Mapping[str, str]:
     return renderer(contract)
 
 
-def observe(contract: Contract, shell: Shell) -> ObservedRouter:
+def observe(contract: Contract, *, shell: Shell | None = None, evidence: Evidence | None = None) -> ObservedRouter:
     """What the router holds now; whoever only looks needs no more."""
-    with open_router(contract, shell=shell) as router:
+    with open_router(contract, shell=shell, evidence=evidence) as router:
         return router.observe()
 
 
@@ -68,5 +94,5 @@ def _unknown_kind(contract: Contract) -> errors.Refused:
         tried="read the reservations and records",
         on=router.name,
         happened=f"a router of kind {router.kind} cannot be read yet" if router.kind else "its kind is not declared",
-        do=f"Set mgmt_router.kind to dnsmasq where that is true ({router.declared}), or check this router by hand",
+        do=f"Set mgmt_router.kind to opnsense, vyos or dnsmasq ({router.declared}), or check this router by hand",
     )

@@ -298,22 +298,27 @@ class SiteView:
         return look
 
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
-        login = ssh.router_login(self.contract)
         raw = Evidence()
-        run = hosts.runner(self.opened(), login.name, evidence=raw, source="router", timeout_s=HOST_TIMEOUT_S)
+        shell = self._router_shell(raw) if routers.needs_shell(self.contract) else None
+        try:
+            found = routers.observe(self.contract, shell=shell, evidence=raw)
+        except HarnessError:
+            _copy(raw.facts, evidence)
+            raise
+        name = self.contract.router.name
+        held = "\n".join(f"{one.mac} {one.address} {one.name}" for one in found.reservations)
+        evidence.record("router", f"reservations of {name} in {', '.join(found.sources)}", held or "none")
+        return found
+
+    def _router_shell(self, evidence: Evidence) -> routers.Shell:
+        login = ssh.router_login(self.contract)
+        run = hosts.runner(self.opened(), login.name, evidence=evidence, source="router", timeout_s=HOST_TIMEOUT_S)
 
         def counted(command: str, *, stdin: str | None = None) -> ssh.Result:
             self._count_trip()
             return run(command, stdin=stdin)
 
-        try:
-            found = routers.observe(self.contract, counted)
-        except HarnessError:
-            _copy(raw.facts, evidence)
-            raise
-        held = "\n".join(f"{one.mac} {one.address} {one.name}" for one in found.reservations)
-        evidence.record("router", f"reservations of {login.name} in {', '.join(found.sources)}", held or "none")
-        return found
+        return counted
 
     def opened(self) -> ssh.Connections:
         """The shared connections of this run; nobody is contacted by asking for them."""

@@ -191,11 +191,18 @@ def not_asked(command: str, *, stdin: str | None = None) -> Answered:
     pytest.fail(f"asked {command}")
 
 
-@pytest.mark.parametrize("kind", [None, "opnsense", "vyos"])
-def test_other_kinds_are_unknown_not_right(kind: str | None) -> None:
+def test_a_kind_that_nobody_declared_is_unknown_not_right() -> None:
+    site = replace(contract(), router=replace(ROUTER, kind=None))
+    with pytest.raises(errors.Refused, match=r"on core-rt01: .*kind is not declared"):
+        routers.observe(site, shell=not_asked)
+
+
+@pytest.mark.parametrize("kind", ["opnsense", "vyos"])
+def test_a_router_with_an_api_is_not_asked_through_commands(kind: str) -> None:
     site = replace(contract(), router=replace(ROUTER, kind=kind))
-    with pytest.raises(errors.Refused, match=r"on core-rt01: .*(cannot be read yet|kind is not declared)"):
-        routers.observe(site, not_asked)
+    assert not routers.is_readable(site)
+    with pytest.raises(errors.HarnessError, match=r"on core-rt01: .*mgmt_router\.api"):
+        routers.observe(site, shell=not_asked)
 
 
 def test_leases_stand_where_the_config_says(router: Namespace) -> None:
