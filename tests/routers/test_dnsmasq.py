@@ -14,6 +14,7 @@ import pytest
 from harness import errors, probe, routers
 from harness.contract import Mac, Record, Reservation
 from harness.routers.dnsmasq import DNS_FILE, LEASES_FILE, RESERVATIONS_FILE, main_file, observe, render
+from harness.wait import wait_until
 from tests.routers import dhcp
 from tests.routers.namespace import CLIENT_NIC, Answered, Namespace, started_router, what_is_missing
 from tests.routers.values import ADDRESSES, DOMAIN, MACS, MANAGEMENT, ROUTER, contract
@@ -67,9 +68,17 @@ def test_leaves_nothing_running(tmp_path: Path) -> None:
     for started in running(tmp_path):
         pid = started.pid
         assert Path(f"/proc/{pid}/cmdline").read_text().startswith("dnsmasq")
-    # What its parent has not collected yet has no command line any more.
-    gone = Path(f"/proc/{pid}/cmdline")
-    assert not gone.exists() or gone.read_text() == ""
+    waited = wait_until(lambda: _ended(pid), deadline_s=5.0, first_pause_s=0.01, longest_pause_s=0.1)
+    assert waited.value, waited.last_seen
+
+
+def _ended(pid: int) -> tuple[bool | None, str]:
+    """What its parent has not collected yet has no command line any more."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        line = ""
+    return (None if line else True), line
 
 
 def ask_for_lease(router: Namespace, mac: str, client_id: bytes = b"", timeout_s: float = 3.0) -> dhcp.Lease | None:
