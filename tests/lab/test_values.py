@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from harness.lab import LabSpec, LabStatus, packages
+from harness.lab import LabSpec, LabStatus, Seed, packages
 from harness.lab.record import made_from
 from harness.lab.seed import seed_of
 from harness.lab.spec import LabSsh
@@ -27,6 +27,13 @@ def test_tree_is_filled_in_and_has_its_own_modes(tmp_path: Path) -> None:
     assert (tmp_path / "to/etc/hv01.conf").read_text() == "name=hv01 @OTHER@\n"
     assert (tmp_path / "to/etc/hv01.conf").stat().st_mode & 0o777 == 0o644
     assert (tmp_path / "to/run").stat().st_mode & 0o777 == 0o755
+
+
+def test_what_a_router_serves_can_change_and_its_kind_cannot() -> None:
+    seed = Seed("lan0", "198.18.99.1", "lab.deevnet.net", (), (), ())
+    kea = replace(SPEC, router_kind="kea", router_seed=seed)
+    assert made_from(kea) == made_from(replace(kea, router_seed=replace(seed, domain="other")))
+    assert made_from(kea) != made_from(replace(kea, router_kind="vyos"))
 
 
 def test_secret_file_is_never_readable_by_others(tmp_path: Path) -> None:
@@ -69,7 +76,7 @@ def test_only_other_router_files_keep_the_lab() -> None:
 
 def test_status_of_nothing_has_every_key() -> None:
     told = LabStatus(up=False).to_json()
-    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns"))
+    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns", "router"))
     assert told == {"up": False, **nothing, "hosts": [], "guests": []}
     ssh = LabStatus(up=True, ssh=LabSsh("/key", ("/known",), "root")).to_json()["ssh"]
     assert ssh == {"identity_file": "/key", "known_hosts_files": ["/known"], "user": "root"}
