@@ -186,7 +186,7 @@ def inventory_mac(_: Context, category: str, group: str, site: str = "lab", inve
     name="export",
     help={
         **SITE,
-        "for": "ansible, kea, dnsmasq, vyos or hosts",
+        "for": "ansible, hosts, kea, dnsmasq, opnsense or vyos",
         "schema": "JSON Schema of our keys, for editors",
     },
 )
@@ -197,7 +197,7 @@ def inventory_export(
     from harness.commands.inventory import export, export_schema
 
     if bool(for_) == schema:
-        what = "--for ansible|kea|dnsmasq|vyos|hosts, or --schema for editors"
+        what = "--for ansible|hosts|kea|dnsmasq|opnsense|vyos, or --schema for editors"
         raise Exit(f"Say what to export: {what}.", code=2)
     _end(export_schema() if schema else export(_folder(inventory), site, for_))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,10 @@ from harness import inventory
 from harness.commands.inventory import export
 from harness.contract import Contract, Record
 from harness.inventory import export_ansible, export_hosts, export_kea
+from harness.lab.router.vyos_commit import check as check_commit
+from harness.lab.router.vyos_tree import Release, Tree, as_json, find, require_valid, set_path
 from harness.routers.dnsmasq_files import parse_hosts_line
+from harness.routers.vyos_config import DHCP, NAMES, ZONES, parse_config, records_of, reservations_of
 from tests.inventory.test_ansible_agrees import from_ansible
 from tests.inventory.trees import SHIPPED
 
@@ -118,6 +122,27 @@ def test_router_roles_find_the_same_in_the_inventory_as_it_is(site: str, tmp_pat
     assert len(wanted.reservations) >= 10
 
 
+@pytest.mark.parametrize("release", ["1.4", "1.5"])
+@pytest.mark.parametrize("site", SITES)
+def test_vyos_commits_its_commands_and_then_holds_everything(
+    site: str, release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = contract(site)
+    assert export(SHIPPED, site, "vyos") == 0
+    sections = re.split(r"^# --- VyOS (.*)\n", capsys.readouterr().out, flags=re.M)[1:]
+    assert sections[::2] == ["1.4", "1.5"], "which of them it is, the inventory does not say"
+    tree: Tree = {}
+    for line in sections[sections.index(release) + 1].splitlines():
+        verb, *path = line.split()
+        assert verb == "set"
+        require_valid(path, release)
+        set_path(tree, path)
+    check_commit(tree, release)
+    config = parse_config(*(as_json(find(tree, path) or {}) for path in (DHCP, NAMES, ZONES)))
+    assert set(reservations_of(config)) == set(wanted.reservations)
+    assert set(records_of(config)) == set(wanted.records)
+
+
 def test_a_target_nobody_knows_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert export(SHIPPED, "lab", "bind") == 2
-    assert "Choose one of ansible, kea, hosts, dnsmasq" in " ".join(capsys.readouterr().err.split())
+    assert "Choose one of ansible, kea, hosts, dnsmasq, opnsense, vyos" in " ".join(capsys.readouterr().err.split())
