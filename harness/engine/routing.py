@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.contract import Contract
 from harness.engine.lock import site_lock
 from harness.errors import HarnessError, Refused, Unsafe
-from harness.routers import Comparison, CoreRouter, Snapshot, compare
+from harness.routers import Comparison, CoreRouter, Snapshot, compare, is_back
 
 Report = Callable[[str], None]
 # Called before a write; what it returns is called after it, and raises HarnessError when what was changed is not
@@ -200,7 +200,8 @@ def _put_back(
     """Put back and look: said is only what was seen. While it fails, the note stays for the next run."""
     try:
         with _uninterrupted():
-            router.restore(before.snapshot)
+            if first is None or not is_back(first):  # each time may cost a restart
+                router.restore(before.snapshot)
             now = held_by(router)
     except HarnessError as error:
         raise HarnessError(

@@ -12,7 +12,7 @@ from harness.routers import dnsmasq, opnsense, vyos
 from harness.routers.compare import APPLY, Comparison, Difference, compare
 from harness.routers.dnsmasq_router import DnsmasqRouter
 from harness.routers.observed import Answer, Lease, ObservedRouter, Run, Shell
-from harness.routers.port import Changes, CoreRouter, Snapshot
+from harness.routers.port import Changes, CoreRouter, Snapshot, is_back
 
 __all__ = [
     "APPLY",
@@ -28,6 +28,7 @@ __all__ = [
     "Shell",
     "Snapshot",
     "compare",
+    "is_back",
     "is_readable",
     "needs_shell",
     "observe",

@@ -24,7 +24,7 @@ from harness.routers.opnsense_entries import (
     reservation_of,
 )
 from harness.routers.opnsense_snapshot import as_plain, from_plain
-from harness.routers.port import Changes, CoreRouter, Snapshot
+from harness.routers.port import BACK, Changes, CoreRouter, Snapshot
 from harness.wait import wait_until
 
 GRIDS = {
@@ -168,7 +168,7 @@ class _Opnsense:
         except HarnessError as second:
             error.add_note(f"Nor could the router's state before be put back: {second}")
         else:
-            error.add_note(f"The state before is back on {self._contract.router.name}.")
+            error.add_note(f"{BACK} {self._contract.router.name}.")
 
     def restore(self, before: Snapshot) -> None:
         """Both services are told even when every entry is right: whoever changed them may have been cut off there."""

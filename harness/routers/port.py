@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.contract import Record, Reservation
+from harness.errors import HarnessError
 from harness.routers.observed import ObservedRouter
 
 # Opaque: enough for the adapter that made it to put back exactly what was there.
 Snapshot = Any
+# A note on the error of a write, by the adapter that put the state before back and activated it.
+BACK = "The state before is back on"
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,8 @@ class CoreRouter(Protocol):
     def restore(self, before: Snapshot) -> None:
         """What the snapshot holds is what the router serves again."""
         ...
+
+
+def is_back(error: HarnessError) -> bool:
+    """Whether a write that failed has already put the state before back."""
+    return any(note.startswith(BACK) for note in getattr(error, "__notes__", ()))

@@ -13,7 +13,7 @@ from harness.contract import Contract, VyosRelease
 from harness.errors import HarnessError, Refused
 from harness.evidence import Evidence
 from harness.routers.observed import ObservedRouter
-from harness.routers.port import Changes, CoreRouter, Snapshot
+from harness.routers.port import BACK, Changes, CoreRouter, Snapshot
 from harness.routers.vyos_api import VyosApi, open_api
 from harness.routers.vyos_config import (
     DHCP,
@@ -129,4 +129,4 @@ class _Vyos:
         except HarnessError as second:
             error.add_note(f"Nor could the router's state before be put back: {second}")
         else:
-            error.add_note(f"The state before is back on {self._name}.")
+            error.add_note(f"{BACK} {self._name}.")

@@ -124,6 +124,21 @@ def test_a_daemon_that_does_not_start_is_noticed(recent: StandIn, monkeypatch: p
     assert NEW not in recent.observe().reservations
 
 
+def test_a_daemon_that_ends_by_the_change_runs_again_as_before(
+    recent: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Kea that does not take just this reservation: what is wrong with it only Kea knows."""
+    monkeypatch.setattr("harness.routers.opnsense.RUNNING_S", 2.0)
+    particular = f'#!/bin/sh\n! grep -q {NEW.mac} /etc/kea/kea-dhcp4.conf && exec /usr/sbin/kea-dhcp4 "$@"\n'
+    recent.run(f"printf '{particular}' >/usr/local/bin/kea-dhcp4 && chmod +x /usr/local/bin/kea-dhcp4")
+    seen = recent.observe()
+    error = recent.failing(replace(NOTHING, add_reservations=(NEW,)))
+    assert "activate the changes of Kea DHCPv4" in str(error)
+    assert error.__notes__ == ["The state before is back on core-rt01."]
+    assert set(recent.observe().reservations) == set(seen.reservations)
+    assert recent.lease(METRICS.mac) == "198.18.99.30"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

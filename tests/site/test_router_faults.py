@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from harness.wait import wait_until
 from tests.site.administrator import as_root
 from tests.site.driver import Site
+from tests.site.faults import Fault, end_second_server, messages, start_second_server
 
 pytestmark = pytest.mark.lab
 
@@ -24,18 +23,6 @@ OWN_WAY = "/etc/systemd/network/80-dhcp.network.d/99-fault.conf"
 KEPT = "/root/kept"
 # A restart alone keeps the address that the guest has, beside the one it gets.
 ANEW = "systemctl stop systemd-networkd; ip -4 address flush dev eth0; systemctl start systemd-networkd"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`clause` must be broken, with these words; `alone` when nothing else may be."""
-
-    clause: str
-    words: str
-    seed: Callable[[Site], object]
-    mend: Callable[[Site], object]
-    alone: bool = True
-    status: int = 1
 
 
 def keep(site: Site) -> None:
@@ -65,15 +52,6 @@ def edited(script: str) -> Callable[[Site], object]:
 
 def on_router(script: str) -> Callable[[Site], object]:
     return lambda site: site.run(ROUTER, script)
-
-
-def start_second_server(site: Site) -> None:
-    options = "--conf-file=/dev/null --port=0 --dhcp-range=198.18.99.200,198.18.99.210,255.255.255.0,1h"
-    site.run("oob-vm01", f"sudo dnsmasq {options} --pid-file=/run/second.pid --dhcp-leasefile=/run/second.leases")
-
-
-def end_second_server(site: Site) -> None:
-    site.run("oob-vm01", "sudo sh -c 'kill $(cat /run/second.pid)'")
 
 
 def inside(script: str) -> None:
@@ -253,13 +231,3 @@ def test_the_chain_breaks_at_the_first_bad_link(site: Site) -> None:
         fault.mend(site)
     (line,) = [line for line in ended.said.splitlines() if line.startswith(f"  {VICTIM} ") and " = " in line]
     assert line.split() == f"{VICTIM} {MAC} = net0 | reservation: expected {ADDRESS}, seen none".split()
-
-
-def messages(result: dict[str, Any]) -> dict[str, str]:
-    """Every sentence of each broken clause."""
-    return {
-        clause["id"]: " / ".join(check["message"] for check in clause["checks"] if check["verdict"] == "fail")
-        for clause in result["clauses"]
-        if clause["verdict"] == "fail" or any(check["verdict"] == "fail" for check in clause["checks"])
-        if clause["verdict"] != "waived"
-    }

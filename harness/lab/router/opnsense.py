@@ -21,6 +21,9 @@ from .state import StateFile
 
 NOT_DONE = {"result": "failed"}  # a mutating action that was not posted, or posted without its wrapper
 NO_ENDPOINT = Answer(404, {"errorMessage": "Endpoint not found"})
+# Beside the state: a file here that is named like an action, with dots, holds what that action says instead of doing
+# anything. A FIFO holds the request up until somebody writes there; with nothing written it is done after all.
+FAULTS = "faults"
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,9 @@ class OpnSense:
             given = _given(request)
         except ValueError as error:
             return Answer(400, {"status": 400, "message": f"Invalid JSON syntax: {error}"})
+        fault = self._fault(f"{module}.{controller}.{action}")
+        if fault:
+            return Answer(500, {"errorMessage": fault, "errorTitle": "An API exception occurred"})
         with self._state.lock:
             return self._answer(request.method, (module, controller, action), arguments, given)
 
@@ -115,6 +121,10 @@ class OpnSense:
         if not any(path.startswith(page) for page in known.pages):
             return Answer(403, {"status": 403, "message": "Forbidden"})
         return None
+
+    def _fault(self, action: str) -> str:
+        file = self._state.path.parent / FAULTS / action
+        return file.read_text().strip() if file.exists() else ""
 
     def _answer(
         self, method: str, name: tuple[str, str, str], arguments: list[str], given: Mapping[str, Any]

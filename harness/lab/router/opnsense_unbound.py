@@ -18,6 +18,7 @@ HOST = {
     "mxprio": "",
     "mx": "",
     "server": "",
+    "addptr": "1",  # since 26.1
     "description": "",
 }
 ALIAS = {"enabled": "1", "host": "", "hostname": "", "domain": "", "description": ""}
@@ -81,6 +82,6 @@ def rendered(unbound: Mapping[str, Any]) -> str:
             parent = hosts[alias["host"]]
             inherited = {name: alias[name] or parent[name] for name in ("hostname", "domain")}
             addresses.append((full_name(inherited), parent["server"]))
-    pointers = {one["server"]: full_name(one) for one in reversed(hosts.values())}
+    pointers = {one["server"]: full_name(one) for one in reversed(hosts.values()) if one["addptr"] == "1"}
     names = Names(tuple(addresses), tuple(pointers.items()))
     return unbound_config(unbound["address"], unbound["domain"], unbound["networks"], names)
