@@ -265,7 +265,8 @@ def test(_: Context, pytest: str = "") -> None:
     from harness.commands.setup import install_missing_or_say
 
     install_missing_or_say()
-    _end(_run("-m", "pytest", *shlex.split(pytest)))
+    # One process for the tests of the lab, which wait most of their time, and one for all others.
+    _end(_run("-m", "pytest", "--numprocesses=2", "--dist=loadgroup", *shlex.split(pytest)))
 
 
 @task
