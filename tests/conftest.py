@@ -10,6 +10,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "recordings: needs the recorded exchanges in ../shared; skipped without them")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A machine carries one lab: the tests that bring it up stay in one process, one after the other."""
     for item in items:
