@@ -265,8 +265,7 @@ def test(_: Context, pytest: str = "") -> None:
     from harness.commands.setup import install_missing_or_say
 
     install_missing_or_say()
-    # One process for the tests of the lab, which wait most of their time, and one for all others.
-    _end(_run("-m", "pytest", "--numprocesses=2", "--dist=loadgroup", *shlex.split(pytest)))
+    _end(_run("-m", "pytest", *shlex.split(pytest)))
 
 
 @task

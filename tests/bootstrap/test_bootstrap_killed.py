@@ -86,7 +86,7 @@ def _group() -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _no_group_left() -> Iterator[None]:
     group = _group()
-    group.mkdir()
+    group.mkdir(exist_ok=True)  # a killed test run with this very pid may have left it
     yield
     (group / "cgroup.kill").write_text("1")
     waited = wait_until(lambda: _removed(group), deadline_s=10.0, first_pause_s=0.01, longest_pause_s=0.1)
