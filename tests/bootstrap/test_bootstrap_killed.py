@@ -118,10 +118,6 @@ def test_killed_and_run_again_it_ends_the_same(anew: Installed, wanted: dict[str
     assert killed(anew, after(21), everything)  # goes on where the other was, until half the tokens are made
     mended(anew)
     assert differing(state(anew), wanted) == {}
-    rotation_killed(anew, "after a new token", everything)
-    host_died(anew, "provision", answer="")  # as well
-    mended(anew)
-    assert differing(state(anew), wanted) == {}
 
 
 ROTATION = {
