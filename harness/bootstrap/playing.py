@@ -222,7 +222,7 @@ class _Listener:
             return
         outcome: Outcome = "changed" if result.get("changed") else "ok"
         if kind.endswith("skipped"):
-            outcome = "drift" if str(result.get("msg", "")).startswith(_NOT_RUN) else "skipped"
+            outcome = "drift" if _would_run(kind, result) else "skipped"
         self._keep(self._step(data, outcome, detail=_item(result), diff=_diff(result.get("diff"))))
 
     def _failed(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -259,6 +259,13 @@ class _Listener:
 def _item(result: Mapping[str, Any]) -> str:
     label = result.get("_ansible_item_label")
     return str(label) if isinstance(label, str) else ""
+
+
+def _would_run(kind: str, result: Mapping[str, Any]) -> bool:
+    """A command that --check kept back: `command` says so, an item of `raw` has none of the reasons not to be due."""
+    if result.get("msg"):
+        return str(result["msg"]).startswith(_NOT_RUN)
+    return kind.startswith("runner_item_") and not {"skip_reason", "false_condition"} & result.keys()
 
 
 def words_of(result: Mapping[str, Any]) -> str:

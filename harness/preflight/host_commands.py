@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 APT_LIMIT_S = 90.0
 _SLOW_S = 15  # how long one repository may keep apt waiting
@@ -44,3 +45,26 @@ def render_knock(host: str, port: int) -> str:
     ask = f"HEAD / HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n"
     inner = f"exec 3<>/dev/tcp/{quoted}/{port} && printf {shlex.quote(ask)} >&3 && head -n 1 <&3"
     return f"timeout 10 bash -c {shlex.quote(inner)}"
+
+
+# PVE has no NTP client that only asks; Python it has.
+_ASK_CLOCKS = """\
+import socket, struct, sys, time
+for name in sys.argv[1:]:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+            channel.settimeout(3)
+            channel.connect((name, 123))
+            channel.send(bytes([0x23]) + bytes(47))
+            answer = channel.recv(512)
+        seconds = struct.unpack("!I", answer[40:44])[0] - 2208988800
+        ahead = (seconds - time.time() + 2**31) % 2**32 - 2**31
+        print(name, answer[0] >> 6, answer[1], f"{ahead:.1f}")
+    except (OSError, struct.error) as error:
+        print(name, "-", "-", error)
+"""
+
+
+def render_clocks(servers: Iterable[str]) -> str:
+    """Ask these time servers once; one line each: name, leap indicator, stratum, seconds ahead of here."""
+    return shlex.join(["python3", "-c", _ASK_CLOCKS, *servers])

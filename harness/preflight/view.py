@@ -16,7 +16,7 @@ from harness.bootstrap.first_contact import enter_by_password
 from harness.bootstrap.look import LIMIT_S, Found, look
 from harness.contract import Contract, SecretRef
 from harness.errors import HarnessError, Missing, Refused
-from harness.preflight import clocks, host_commands
+from harness.preflight import host_commands
 from harness.privileges import Grants
 from harness.pve import read
 from harness.pve.client import Client
@@ -114,7 +114,7 @@ class View:
         if not servers:
             return None
         self.login()
-        return self.site.ask_host("clocks", {"ask": clocks.render_ask(servers)}).answer("ask")
+        return self.site.ask_host("clocks", {"ask": host_commands.render_clocks(servers)}).answer("ask")
 
     # --- the router and the wire -------------------------------------------------------------------------------------
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from harness.errors import HarnessError
 from harness.privileges import Grants, advise, documented_need
 from harness.pve.wire import parse_bool, parse_list
 
-if TYPE_CHECKING:
-    from harness.pve.client import Client
+
+class Asker(Protocol):
+    """What reads PVE's answers as somebody."""
+
+    @property
+    def who(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+    def get(self, path: str, *, cached: bool = False) -> Any: ...
 
 
-def read_grants(client: Client) -> Grants:
+def read_grants(client: Asker) -> Grants:
     """Everybody may read the roles; of the access list PVE shows what the credential may see."""
     return parse_grants(client.get("/access/acl", cached=True), client.get("/access/roles", cached=True))
 
@@ -32,7 +39,7 @@ def parse_grants(acl: Iterable[Mapping[str, Any]], roles: Iterable[Mapping[str, 
     )
 
 
-def advise_client(client: Client, path: str, privileges: Iterable[str]) -> str:
+def advise_client(client: Asker, path: str, privileges: Iterable[str]) -> str:
     """What gives this client's token one of the privileges at `path`."""
     wanted = list(privileges)
     needs = [need for one in wanted if (need := documented_need(client.purpose, path, one)) is not None]
@@ -44,7 +51,7 @@ def advise_client(client: Client, path: str, privileges: Iterable[str]) -> str:
     return f"{advise(client.who, needs[:1], _grants(client))}; ./invoke bootstrap gives what is documented, too"
 
 
-def _grants(client: Client) -> Grants | None:
+def _grants(client: Asker) -> Grants | None:
     """Only the advice depends on it: without it the documented roles are named."""
     try:
         return read_grants(client)

@@ -78,6 +78,7 @@ def test_nothing_stands_in_the_way_of_the_lab(declared: Installed) -> None:
 RESERVATIONS = "/etc/mgmt-dnsmasq/hosts.dhcp"
 WRONG = {
     "bootstrap.refusals": "the declared package repository does not answer: Failed to fetch http://198.18.99.1/packages",
+    "host.repositories": "a package repository of hv01 does not answer: http://198.18.99.1/packages",
     "artifacts": "the hypervisor gets no web answer from 198.18.99.1",
     "time": "hv01 gets no time from 198.18.99.1",
     "dhcp.reservations": "core-rt01 has no reservation 02:de:99:01:01:01 -> 198.18.99.30 for metrics-vm01",
@@ -122,8 +123,8 @@ def test_an_artifact_folder_that_is_gone(declared: Installed) -> None:
     folder = "/srv/artifacts/packages"
     with broken(declared, f"mount -t tmpfs tmpfs {folder}", f"umount {folder}"):
         said = stopping(taken(declared)[1])
-    assert set(said) == {"bootstrap.refusals"}
-    assert "404" in said["bootstrap.refusals"]
+    assert set(said) == {"bootstrap.refusals", "host.repositories"}, "the declared one, and the one it has on"
+    assert all("404" in words for words in said.values())
 
 
 def test_a_dns_server_that_is_dead_is_one_reason(declared: Installed) -> None:

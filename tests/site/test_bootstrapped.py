@@ -153,15 +153,23 @@ def sentences(result: dict[str, Any]) -> list[str]:
     return [check["message"] for check in clause["checks"] if check["verdict"] == "fail"]
 
 
-@pytest.mark.parametrize("undone", UNDONE.values(), ids=UNDONE)
-def test_what_was_undone_turns_its_clause_red_and_no_other(bare: Site, undone: Undone) -> None:
-    bare.run("hv01", undone.by)
+# Several at once, as each look at the host takes its time; no two of a batch touch the same thing.
+BATCHES = 5
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_what_was_undone_turns_its_clause_red_and_no_other(bare: Site, batch: int) -> None:
+    undone = list(UNDONE.values())[batch::BATCHES]
+    for one in undone:
+        bare.run("hv01", one.by)
     try:
         status, result = bare.verify(*ABOUT)
     finally:
-        bare.run("hv01", undone.mend)
-    assert (failed(result), status) == ({CLAUSE, *undone.also}, 1)
-    assert any(undone.says in said for said in sentences(result)), sentences(result)
+        for one in undone:
+            bare.run("hv01", one.mend)
+    assert (failed(result), status) == ({CLAUSE}.union(*(one.also for one in undone)), 1)
+    said = sentences(result)
+    assert [one.says for one in undone if not any(one.says in sentence for sentence in said)] == [], said
 
 
 def test_all_of_it_was_mended(bare: Site) -> None:

@@ -15,12 +15,10 @@ from tests.site.driver import ROOT, Site, require_lab
 
 pytestmark = pytest.mark.lab
 
-# Words that the demo says, and for how many seconds it may go on then: each in another phase or another role.
+# Words that the demo says, and for how many seconds it may go on then: each in another phase.
 STAGES = (
     ("lab: Starting router", 0.5),
-    ("version: Pin the version of pve-manager: changed", 1.5),  # while apt installs
     ("access: Make the missing tokens: changed - token verify", 0.0),
-    ("backup: Set the backup job: changed", 0.2),  # the tokens' secrets are on their way
     ("clone done", 1.0),
 )
 # Seconds after the start, each with a whole demo afterwards.
