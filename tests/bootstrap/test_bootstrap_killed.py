@@ -141,10 +141,10 @@ def host_died(site: Installed, purpose: str, *, answer: str) -> None:
     site.inside(f"umask 077 && printf %s '{answer}' >{file}.new")
 
 
-at_length = pytest.mark.skipif(not EVERY, reason="takes an hour: MGMT_HARNESS_KILL_EVERY=1")
+each_boundary = pytest.mark.skipif(not EVERY, reason="takes an hour: MGMT_HARNESS_KILL_EVERY=1")
 
 
-@at_length
+@each_boundary
 def test_killed_at_a_boundary_and_run_again_it_ends_the_same(wanted: dict[str, Any], tmp_path: Path) -> None:
     for boundary in itertools.count(EVERY, EVERY):
         folder = tmp_path / str(boundary)
@@ -165,7 +165,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, Any]) -> It
         yield site
 
 
-@at_length
+@each_boundary
 @pytest.mark.parametrize("kill", [the_command, everything])
 @pytest.mark.parametrize("moment", ROTATION)
 def test_a_rotation_that_was_killed_ends_by_itself(
@@ -176,7 +176,7 @@ def test_a_rotation_that_was_killed_ends_by_itself(
     assert differing(state(done), wanted) == {}
 
 
-@at_length
+@each_boundary
 @pytest.mark.parametrize("answer", ["", '{"full-tokenid":"verify@pve!harn'], ids=["no answer", "half an answer"])
 def test_a_host_that_died_while_it_made_a_token(done: Installed, wanted: dict[str, Any], answer: str) -> None:
     host_died(done, "verify", answer=answer)
