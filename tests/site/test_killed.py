@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.site.driver import ROOT, Site, require_lab
+from tests.site.driver import ROOT, Site, at_length, require_lab
 
 pytestmark = pytest.mark.lab
 
@@ -36,6 +36,7 @@ def alone(tmp_path: Path) -> Iterator[Site]:
     assert site.invoke("lab.down").status == 0
 
 
+@at_length
 def test_a_demo_killed_in_every_phase_is_finished_by_the_next(alone: Site) -> None:
     """Each one goes on where the one before was killed."""
     others = elsewhere()
