@@ -205,7 +205,6 @@ def test_a_secret_that_is_lost_here_is_not_made_anew_in_silence(site: Installed)
     assert "nothing was changed" in refused.said
 
 
-@at_length
 def test_a_network_that_cuts_us_off_is_undone(site: Installed) -> None:
     declared, before = site.declared.read_text(), site.inside("cat /etc/network/interfaces")
     site.inside("ip link add other0 type veth peer name other1")
