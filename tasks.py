@@ -276,6 +276,14 @@ def lab_up(
     _end(run(_folder(inventory), site, router, bootstrapped=bootstrapped))
 
 
+@task(name="build")
+def lab_build(_: Context) -> None:
+    """Build what the lab is made of, while there is a network: lab.up and demo need none then."""
+    from harness.commands.lab import build as run
+
+    _end(run())
+
+
 @task(name="status", help=JSON)
 def lab_status(_: Context, json: bool = False) -> None:
     """Whether the lab is up, and how to reach it."""
@@ -302,13 +310,13 @@ def lab_down(_: Context) -> None:
 
 @task(help={"pytest": "more arguments for pytest, as one string"})
 def test(_: Context, pytest: str = "") -> None:
-    """All tests of the harness."""
+    """All tests of the harness, on two labs side by side; those that `--pytest` chooses, one after another."""
     import shlex
 
     from harness.commands.setup import install_missing_or_say
 
     install_missing_or_say()
-    _end(_run("-m", "pytest", *shlex.split(pytest)))
+    _end(_run("-m", "pytest", *shlex.split(pytest)) if pytest else _run("-m", "tests.side_by_side"))
 
 
 @task
@@ -331,4 +339,4 @@ namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, veri
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")
-namespace.add_collection(Collection(lab_up, lab_status, lab_ssh, lab_down), name="lab")
+namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")

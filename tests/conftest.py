@@ -1,10 +1,13 @@
-"""Markers shared by all tests of the harness."""
+"""Markers shared by all tests of the harness, and how they are shared out when they run side by side."""
 
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
+
+from tests.side_by_side import SideBySide
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -12,3 +15,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "recordings: needs the recorded exchanges in ../shared; skipped without them")
     # A background job of a shell ignores Ctrl-C, and so would everything the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    return SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, what takes long begins first, so that no worker waits for the other at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("lab") is None)

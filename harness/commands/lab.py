@@ -48,6 +48,15 @@ def up(inventory: Path, site: str, router: str | None = None, *, bootstrapped: b
 
 
 @front
+def build() -> int:
+    """Build what every lab is made of."""
+    out = console()
+    install_missing(out)
+    lab.build(lambda text: out.print(f"lab: {text}", markup=False))
+    return 0
+
+
+@front
 def down() -> int:
     """Take the lab down."""
     lab.down(console().print)

@@ -2,7 +2,7 @@
 
 from harness.lab.access import control, ssh_command
 from harness.lab.kinds import router_variables, running_router
-from harness.lab.lifecycle import down, up
+from harness.lab.lifecycle import build, down, up
 from harness.lab.requirements import missing_packages, missing_requirements
 from harness.lab.router.seed import Seed, SeedRecord, SeedReservation, SeedSubnet
 from harness.lab.spec import ROUTER_NIC, HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate, RouterKind
@@ -20,6 +20,7 @@ __all__ = [
     "SeedRecord",
     "SeedReservation",
     "SeedSubnet",
+    "build",
     "control",
     "down",
     "memory_mib",

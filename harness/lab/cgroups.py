@@ -42,9 +42,9 @@ def make_group(name: str) -> Path:
     return group
 
 
-def processes() -> Iterator[int]:
-    """The pids of everything the lab runs, guests included."""
-    for folder, _, _ in os.walk(lab_group()):
+def processes(group: Path | None = None) -> Iterator[int]:
+    """The pids of everything in a control group and below it: of everything the lab runs, guests included."""
+    for folder, _, _ in os.walk(group or lab_group()):
         try:
             listed = Path(folder, "cgroup.procs").read_text().split()
         except OSError:  # the group went away while we looked
@@ -54,15 +54,22 @@ def processes() -> Iterator[int]:
 
 def end_all() -> None:
     """Kill every process of the lab and remove its control groups."""
-    group = lab_group()
+    end(lab_group())
+
+
+def end(group: Path) -> None:
+    """Kill every process of a control group and of those below it, and remove them; one that is not there is no error.
+
+    Raises TimedOut when they do not end.
+    """
     if not group.exists():
         return
-    ended = set(processes())
+    ended = set(processes(group))
     (group / "cgroup.kill").write_text("1")
     waited = wait_until(lambda: _removed(group), deadline_s=10, first_pause_s=0.01, longest_pause_s=0.1)
     if waited.value is None:
         raise TimedOut(
-            tried="end the lab's processes",
+            tried=f"end the processes of {group.name}",
             on="this machine",
             happened=f"after {waited.seconds:.0f} s {waited.last_seen}",
             do=f"Look at them: cat {group}/cgroup.procs",

@@ -16,12 +16,12 @@ from harness.lab.credentials import Credentials, make_credentials
 from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
 from harness.lab.lock import one_at_a_time
-from harness.lab.packages import INSTALLED, ensure_hypervisor_layer, ensure_packages, hypervisor_layer
+from harness.lab.packages import INSTALLED, ensure_hypervisor_layer, ensure_packages
 from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
-from harness.lab.spec import LabMachine, LabSpec, LabStatus
+from harness.lab.spec import HypervisorState, LabMachine, LabSpec, LabStatus
 from harness.lab.status import DNS_PORT, is_whole, status
 from harness.lab.trees import write_tree
 from harness.wait import wait_until
@@ -54,6 +54,13 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
             for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
                 _wait_booted(machine)
         return status()
+
+
+def build(progress: Progress) -> None:
+    """Everything that a lab takes from the network, and what is built of it once: no `up` needs a network then."""
+    require()
+    with one_at_a_time(), _modes_as_written():
+        _build(progress)
 
 
 def down(progress: Progress) -> None:
@@ -89,19 +96,25 @@ def _modes_as_written() -> Iterator[None]:
         os.umask(before)
 
 
-def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
+def _build(progress: Progress) -> tuple[Path, Path, dict[HypervisorState, Path]]:
+    """The Debian tree, the package repository, and what lies over the tree of a hypervisor in each state."""
     CACHE.mkdir(parents=True, exist_ok=True)
     rootfs = ensure_rootfs(progress)
     packages = ensure_packages()
-    layer = ensure_hypervisor_layer(spec.hypervisor_state, rootfs, packages, progress)
-    _forget_old_builds(rootfs, packages, *(hypervisor_layer(state, rootfs, packages) for state in INSTALLED))
+    layers = {state: ensure_hypervisor_layer(state, rootfs, packages, progress) for state in INSTALLED}
+    _forget_old_builds(rootfs, packages, *layers.values())
+    return rootfs, packages, layers
+
+
+def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
+    rootfs, packages, layers = _build(progress)
     progress("Writing keys, certificates and disks")
     STATE.mkdir(mode=0o700, parents=True)
     write_tree(FILES / "bin", BIN, {})
     credentials = make_credentials(spec)
     write_guest_image(spec, credentials, rootfs)
     write_router(spec, credentials, rootfs, packages)
-    write_hypervisor(spec, credentials, [layer, rootfs], packages)
+    write_hypervisor(spec, credentials, [layers[spec.hypervisor_state], rootfs], packages)
     return credentials
 
 

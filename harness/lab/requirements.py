@@ -104,19 +104,25 @@ def _missing_watches() -> Iterator[Lack]:
     """inotify instances are counted per user over all namespaces, and Debian allows few. The lab's own are no lack."""
     if cgroups.lab_group().exists():
         return
-    free = _free_watches()
-    if free < WATCHES:
-        yield Lack(
-            f"root has only {free} inotify instances left and a lab with ten guests takes {WATCHES}",
-            "sysctl fs.inotify.max_user_instances=512",
-        )
+    if (lack := too_few_watches()) is not None:
+        yield lack
 
 
-def _free_watches() -> int:
-    """How many this user can still make, up to what the lab needs: found by making them."""
+def too_few_watches(labs: int = 1) -> Lack | None:
+    """What keeps so many labs with ten guests each from running here together."""
+    needed = labs * WATCHES
+    free = _free_watches(needed)
+    if free >= needed:
+        return None
+    takes = f"a lab with ten guests takes {WATCHES}" if labs == 1 else f"{labs} labs with ten guests take {needed}"
+    return Lack(f"root has only {free} inotify instances left and {takes}", "sysctl fs.inotify.max_user_instances=512")
+
+
+def _free_watches(needed: int) -> int:
+    """How many this user can still make, up to what is needed: found by making them."""
     libc = ctypes.CDLL(None)
     made: list[int] = []
-    while len(made) < WATCHES and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+    while len(made) < needed and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
         made.append(descriptor)
     for descriptor in made:
         os.close(descriptor)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bootstrap.installed import SECRETS, TOKENS, Installed, call, installed_lab, lines_with
-from tests.site.driver import Ended, at_length
+from tests.site.driver import Ended
 
 pytestmark = pytest.mark.lab
 
@@ -131,6 +131,12 @@ def test_the_roles_of_the_inventory_run_after_ours(site: Installed, monkeypatch:
     assert site.inside("cat /etc/probe && rm /etc/probe") == "hi"
 
 
+def test_what_it_leaves_is_all_that_provision_and_verify_need(site: Installed) -> None:
+    for task, arguments in (("preflight", ()), ("provision", ("--yes",)), ("verify", ())):
+        ended = site.invoke(task, *arguments)
+        assert ended.status == 0, ended.said
+
+
 def test_an_upgrade_leaves_the_version(site: Installed) -> None:
     site.inside(
         "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y upgrade && apt-get -q -y dist-upgrade"
@@ -138,7 +144,6 @@ def test_an_upgrade_leaves_the_version(site: Installed) -> None:
     assert site.version() == "8.4.1"
 
 
-@at_length
 def test_a_newer_version_is_taken_back(site: Installed) -> None:
     site.inside("apt-mark unhold pve-manager && rm /etc/apt/preferences.d/mgmt-harness && apt-get -q -y upgrade")
     assert site.version() == "8.4.5"
@@ -205,7 +210,6 @@ def test_a_secret_that_is_lost_here_is_not_made_anew_in_silence(site: Installed)
     assert "nothing was changed" in refused.said
 
 
-@at_length
 def test_a_network_that_cuts_us_off_is_undone(site: Installed) -> None:
     declared, before = site.declared.read_text(), site.inside("cat /etc/network/interfaces")
     site.inside("ip link add other0 type veth peer name other1")
@@ -219,3 +223,4 @@ def test_a_network_that_cuts_us_off_is_undone(site: Installed) -> None:
     assert "the declared network did not hold" in ended.said
     assert "the host went back to the old one" in ended.said
     assert site.inside("cat /etc/network/interfaces") == before
+    assert "nothing changed" in site.bootstrap().out

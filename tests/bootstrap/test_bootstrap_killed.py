@@ -1,6 +1,6 @@
 """Killed wherever it was, bootstrap goes on when it is run again, and ends as if nobody had killed it.
 
-By default one kill; MGMT_HARNESS_KILL_EVERY=1 kills at every boundary (2: at every second, ...), each time on a host
+By default a few kills; MGMT_HARNESS_KILL_EVERY=1 kills at every boundary (2: at every second, ...), each time on a host
 that the installer has just left, and a rotation of the tokens wherever it could lose a secret.
 """
 
@@ -114,7 +114,12 @@ def mended(site: Installed) -> None:
 
 
 def test_killed_and_run_again_it_ends_the_same(anew: Installed, wanted: dict[str, Any]) -> None:
-    assert killed(anew, after(35), everything)  # half the tokens are made then
+    assert killed(anew, after(14), the_command)
+    assert killed(anew, after(21), everything)  # goes on where the other was, until half the tokens are made
+    mended(anew)
+    assert differing(state(anew), wanted) == {}
+    rotation_killed(anew, "after a new token", everything)
+    host_died(anew, "provision", answer="")  # as well
     mended(anew)
     assert differing(state(anew), wanted) == {}
 

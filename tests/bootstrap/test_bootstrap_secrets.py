@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.site.driver import ROOT, Ended
 pytestmark = pytest.mark.lab
 
 NAMES = ("root.password", "verify.token", "provision.token")
-TEMPORARY = Path("/tmp")  # noqa: S108 - where the runs of this machine put what passes
+TEMPORARY = Path(tempfile.gettempdir())  # where the runs of this machine put what passes
 GUEST = "metrics-vm01"
 # Inside the hypervisor: the Debian tree and the guests, which are other machines, are mounted there.
 FOLDERS = ("etc", "root", "home", "opt", "srv", "tmp", "var", "run")

@@ -11,7 +11,6 @@ import pytest
 from harness import lab
 from tests.bootstrap.installed import SECRETS, Installed, installed_lab
 from tests.bootstrap.states import differing, state
-from tests.site.driver import at_length
 
 pytestmark = pytest.mark.lab
 
@@ -31,7 +30,6 @@ def test_the_short_cut_is_what_bootstrap_leaves(undisturbed: dict[str, dict[str,
     assert differing(seen, wanted) == {}
 
 
-@at_length
 def test_bootstrap_finds_nothing_to_do_there(short: Installed) -> None:
     ended = short.bootstrap()
     assert ended.status == 0, ended.said

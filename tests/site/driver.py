@@ -16,10 +16,6 @@ import pytest
 from harness import lab
 
 ROOT = Path(__file__).parent.parent.parent
-# So that all tests together stay below twenty minutes on two cores.
-at_length = pytest.mark.skipif(
-    not os.environ.get("MGMT_HARNESS_AT_LENGTH"), reason="takes long: MGMT_HARNESS_AT_LENGTH=1 ./invoke test"
-)
 
 
 @dataclass(frozen=True)

@@ -175,3 +175,4 @@ def test_what_was_undone_turns_its_clause_red_and_no_other(bare: Site, batch: in
 def test_all_of_it_was_mended(bare: Site) -> None:
     status, result = bare.verify(*ABOUT)
     assert (failed(result), status) == (set(), 0)
+    assert "nothing would change" in bare.invoke("bootstrap", "--check").said, "verify and bootstrap disagree"

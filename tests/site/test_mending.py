@@ -1,4 +1,4 @@
-"""A privilege that is taken away is given back by the very command that verify and provision print."""
+"""A privilege that is taken away is given back by the very command that verify, preflight and provision print."""
 
 from __future__ import annotations
 
@@ -103,6 +103,17 @@ def test_verify_names_the_command_that_mends_it(bare: Site, taken: Taken) -> Non
     bare.run("hv01", commands_in(blind.said))
     seeing = bare.invoke(*LOOK)
     assert seeing.status == 0, seeing.said
+
+
+@pytest.mark.parametrize("taken", list(OF_PROVISION.values())[:-1], ids=list(OF_PROVISION)[:-1])
+def test_preflight_names_the_command_that_mends_it(bare: Site, taken: Taken) -> None:
+    bare.run("hv01", taken.by)
+    failed = bare.invoke("preflight")
+    assert failed.status == 2
+    assert commands_in(failed.said) == taken.back
+    bare.run("hv01", commands_in(failed.said))
+    ready = bare.invoke("preflight")
+    assert ready.status == 0, ready.said
 
 
 GUESTS = ("metrics-vm01", "logs-vm01", "dashboards-vm01", "alerting-vm01", "ansible-vm01")

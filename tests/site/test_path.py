@@ -13,7 +13,7 @@ import pytest
 
 from harness import lab
 from tests.site.administrator import as_root, finish_task
-from tests.site.driver import ROOT, Site, at_length, provisioned
+from tests.site.driver import ROOT, Site, provisioned
 
 pytestmark = pytest.mark.lab
 
@@ -117,7 +117,6 @@ def test_passes_carry_their_evidence(site: Site) -> None:
     assert without == []
 
 
-@at_length
 def test_a_second_bootstrap_leaves_the_provisioned_host_alone(site: Site) -> None:
     ended = site.invoke("bootstrap")
     assert ended.status == 0, ended.said
