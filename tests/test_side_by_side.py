@@ -25,7 +25,7 @@ def group() -> Iterator[Path]:
 
 
 def apart(folder: Path, group: Path, script: str, network: str = "own") -> subprocess.CompletedProcess[str]:
-    command = [WRAPPER, folder, group / folder.name, network, "sh", "-c", script]
+    command = [str(WRAPPER), str(folder), str(group / folder.name), network, "sh", "-c", script]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 
