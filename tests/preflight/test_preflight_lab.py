@@ -82,7 +82,7 @@ WRONG = {
     "artifacts": "the hypervisor gets no web answer from 198.18.99.1",
     "time": "hv01 gets no time from 198.18.99.1",
     "dhcp.reservations": (
-        "reservation of metrics-vm01 on core-rt01: expected 02:de:99:01:01:01 -> 198.18.99.30 (metrics-vm01), seen nothing"
+        "of metrics-vm01 on core-rt01: expected 02:de:99:01:01:01 -> 198.18.99.30 (metrics-vm01), seen nothing"
     ),
     "storages": "the storage local-lvm is disabled. Run ./invoke bootstrap, or on the node: pvesm set local-lvm",
     "provision.plan": "the storage local-lvm of template debian-lab-12 is disabled",
