@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import archives, drives
 from .failures import died
 from .prune import marks
-from .storage import unheard
+from .storage import unheard, written
 from .tasks import Worker
 from .vm_config import check_lock, render
 from .vm_power import agent_answers, boot, powered_off
@@ -228,7 +228,7 @@ def _format(volid: str) -> str:
 
 def _say_progress(backup: _Backup) -> None:
     volumes = [backup.sim.storages.volume(volid) for volid in _saved_disks(backup.config).values()]
-    size, used = sum(volume["size"] for volume in volumes), sum(volume["used"] for volume in volumes)
+    size, used = sum(volume["size"] for volume in volumes), sum(written(volume) for volume in volumes)
     if not size:
         return
     whole = _human(size, 1)
@@ -259,7 +259,7 @@ def _keep(backup: _Backup) -> None:
     sim, how, config = backup.sim, backup.how, backup.config
     facts: dict[str, Any] = {"vmid": backup.vmid, "ctime": backup.moment}
     facts["format"] = archives.format_of(backup.path.name)
-    facts["written"] = {slot: sim.storages.volume(of)["used"] for slot, of in _saved_disks(config).items()}
+    facts["written"] = {slot: written(sim.storages.volume(of)) for slot, of in _saved_disks(config).items()}
     if how.notes:
         backup.say("adding notes to backup")
         known = {"guestname": config.get("name", ""), "vmid": str(backup.vmid), "node": sim.node}

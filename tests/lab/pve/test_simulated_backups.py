@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,10 @@ def _log(node: Node, kind: str) -> list[str]:
     return [line["t"] for line in node.read(f"{NODE}/tasks/{upid}/log", {"limit": 0})]
 
 
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def _config(node: Node, vmid: int = 130) -> dict[str, Any]:
     return {key: value for key, value in node.read(f"{NODE}/qemu/{vmid}/config").items() if key != "digest"}
 
@@ -53,7 +58,7 @@ def test_a_restore_in_place_brings_the_old_files_and_the_old_identity_back(node_
     after = _config(node)
     assert after.pop("vmgenid") != before.pop("vmgenid")
     assert after == before
-    assert sorted(os.listdir(node.disk(130))) == ["notes"]
+    assert _names(node.disk(130)) == ["notes"]
     assert (node.disk(130) / "notes").read_text() == "as it was"
     assert 130 in [member["vmid"] for member in node.read("/pools/mgmt")["members"]]
     assert node.read("/cluster/backup/nightly")["vmid"] == "130"
@@ -64,7 +69,7 @@ def test_a_backup_keeps_owners_device_nodes_links_and_deletions(node_with_disks:
     (disk / "etc").mkdir()
     (disk / "etc/owned").write_text("x")
     os.chown(disk / "etc/owned", 1000, 1000)
-    (disk / "etc/link").symlink_to("./owned")
+    (disk / "etc/link").symlink_to("owned")
     os.link(disk / "etc/owned", disk / "etc/twin")
     os.mknod(disk / "etc/deleted", 0o020000, os.makedev(0, 0))  # how overlayfs says that a file below is gone
     os.setxattr(disk / "etc", "trusted.overlay.opaque", b"y")
@@ -72,7 +77,7 @@ def test_a_backup_keeps_owners_device_nodes_links_and_deletions(node_with_disks:
     assert _restore(node_with_disks, volid, 175, storage="local-lvm") == "OK"
     etc = node_with_disks.disk(175) / "etc"
     assert ((etc / "owned").stat().st_uid, (etc / "twin").stat().st_nlink) == (1000, 2)
-    assert os.readlink(etc / "link") == "./owned"
+    assert str((etc / "link").readlink()) == "owned"
     assert (etc / "deleted").stat().st_rdev == 0
     assert os.getxattr(etc, "trusted.overlay.opaque") == b"y"
 
@@ -83,11 +88,11 @@ def test_a_restored_disk_stands_on_its_own_when_template_and_original_are_gone(n
     volid = _back_up(node)
     for vmid in (130, 9000):
         assert node.run("DELETE", f"{NODE}/qemu/{vmid}") == "OK"
-    assert sorted(os.listdir(node.folder / "guests")) == ["200"]
+    assert _names(node.folder / "guests") == ["200"]
     assert _restore(node, volid) == "OK"
     layers = (node.folder / "guests/130/layers").read_text().split(":")
     assert layers[-2:] == ["/image/content", "/image/rootfs"]
-    assert [os.listdir(layer) for layer in layers[:-2]] == [["of-the-template"]]
+    assert [_names(Path(layer)) for layer in layers[:-2]] == [["of-the-template"]]
 
 
 def test_clones_live_on_when_their_template_is_deleted(node_with_disks: Node) -> None:
@@ -96,9 +101,9 @@ def test_clones_live_on_when_their_template_is_deleted(node_with_disks: Node) ->
     (node.disk(9000) / "of-the-template").write_text("t")
     assert node.run("DELETE", f"{NODE}/qemu/9000") == "OK"
     kept = (node.folder / "guests/130/layers").read_text().split(":")[0]
-    assert os.listdir(kept) == ["of-the-template"]
+    assert _names(Path(kept)) == ["of-the-template"]
     assert node.run("DELETE", VM) == "OK"
-    assert sorted(os.listdir(node.folder / "guests")) == ["200"]
+    assert _names(node.folder / "guests") == ["200"]
 
 
 def test_another_vmid_gets_the_same_macs_unless_it_shall_be_unique(node: Node) -> None:
@@ -130,7 +135,7 @@ def test_notes_protection_and_retention_of_archives(node: Node) -> None:
     assert (node.read(one)["notes"], node.read(one)["protected"]) == ("mine", 0)
     path = node.read(one)["path"]
     assert node.run("DELETE", one) == "OK"
-    assert not os.path.exists(path)
+    assert not Path(path).exists()
 
 
 def test_a_vm_is_locked_while_it_is_backed_up_and_backups_wait_for_each_other(node: Node) -> None:
@@ -182,7 +187,7 @@ def test_a_full_storage_fails_the_backup_and_leaves_no_part_of_it(node: Node) ->
     assert node.run("POST", f"{NODE}/vzdump", {"vmid": 200, "storage": "local"}) == "job errors"
     assert "ERROR: Backup of VM 200 failed - vma_queue_write: write error - Broken pipe" in _log(node, "vzdump")
     assert _backups(node, 200) == []
-    assert os.listdir(node.folder / "vz/dump") == []
+    assert _names(node.folder / "vz/dump") == []
     assert "lock" not in _config(node, 200)
 
 
@@ -216,12 +221,12 @@ def test_a_restore_without_room_has_already_lost_the_old_disk(node_with_disks: N
 
 
 def test_a_damaged_archive_fails_as_vma_does(node_with_disks: Node) -> None:
-    node, volid = node_with_disks, _back_up(node_with_disks)
+    node = node_with_disks
     (node.disk(130) / "big").write_bytes(os.urandom(300_000))
     volid = _back_up(node)
-    path = node.read(f"{NODE}/storage/local/content/{volid}")["path"]
-    with open(path, "r+b") as archive:
-        archive.truncate(os.path.getsize(path) // 2)
+    path = Path(node.read(f"{NODE}/storage/local/content/{volid}")["path"])
+    with path.open("r+b") as archive:
+        archive.truncate(path.stat().st_size // 2)
     assert _restore(node, volid, 175).endswith("failed: vma: restore failed - short vma extent")
     assert _config(node, 175) == {}
 
@@ -264,7 +269,7 @@ def test_who_may_back_up_and_restore(node: Node) -> None:
     assert _backups(node, user="maker") == []
     again = node.ask("POST", f"{NODE}/qemu", {"vmid": 130, "pool": "mgmt", **taken}, user="maker")
     assert node.ended(again.data) == "OK"
-    assert re.match(r"vzdump-qemu-130-", os.listdir(node.folder / "vz/dump")[0])
+    assert re.match(r"vzdump-qemu-130-", _names(node.folder / "vz/dump")[0])
 
 
 def test_purging_takes_the_vm_out_of_backup_jobs_and_not_purging_leaves_it(node: Node) -> None:
