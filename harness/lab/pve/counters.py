@@ -28,11 +28,13 @@ class Counters:
         with self._lock:
             self._calls[f"{method} {template}"] += 1
 
-    def wrote(self, number: int, method: str, path: str, sent: Mapping[str, Any]) -> None:
+    def wrote(self, number: int, method: str, path: str, sent: Mapping[str, Any], answer: object) -> None:
         """A write that PVE did as it was asked, whether or not its answer arrives."""
         shown = {name: value for name, value in sent.items() if not any(word in name for word in _SECRET)}
         with self._lock:
-            self._done.append({"number": number, "method": method, "path": path, "params": shown})
+            self._done.append(
+                {"number": number, "method": method, "path": path, "params": shown, "task": _task(answer)}
+            )
 
     def reset(self) -> None:
         with self._lock:
@@ -47,6 +49,14 @@ class Counters:
     def report(self) -> dict[str, Any]:
         """Logins write nothing: the law about a second `provision` is about changes."""
         with self._lock:
-            calls, number = dict(self._calls), self._number
+            calls = dict(self._calls)
         writes = sum(n for call, n in calls.items() if not call.startswith("GET ") and call != "POST /access/ticket")
-        return {"writes": writes, "calls": calls, "requests": number}
+        return {"writes": writes, "calls": calls}
+
+    @property
+    def requests(self) -> int:
+        return self._number
+
+
+def _task(answer: object) -> str | None:
+    return answer if isinstance(answer, str) and answer.startswith("UPID:") else None

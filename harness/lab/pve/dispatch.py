@@ -77,7 +77,7 @@ class Dispatcher:
             self._sim.counters.count(route.method, route.template)
             answer = self._run(route, "root@pam", sent)
             if route.method != "GET":
-                self._sim.counters.wrote(number, route.method, path, sent)
+                self._sim.counters.wrote(number, route.method, path, sent, answer)
             return answer
 
         answer = self._faulty(route.method, path, work)
@@ -106,7 +106,7 @@ class Dispatcher:
         with self._worker():
             answer = self._run(route, user, sent | from_path)
         if method != "GET":
-            sim.counters.wrote(number, method, path, sent)
+            sim.counters.wrote(number, method, path, sent, answer)
         return answer
 
     @contextmanager
