@@ -58,8 +58,8 @@ def _moments(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG
 
 
 def _writes(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
-    """The writes that had an effect since the counters were reset, in their order."""
-    return sim.counters.done()
+    """The writes that arrived since the counters were reset, in their order."""
+    return sim.counters.written()
 
 
 def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
