@@ -6,7 +6,7 @@ from harness.engine.job import Job
 from harness.errors import TaskFailed, Unsafe
 from harness.observed import ObservedGuest
 from harness.pve import guests
-from harness.pve.errors import Dropped, is_lock
+from harness.pve.errors import Dropped, Locked, is_lock
 from harness.pve.upid import UNEXPECTED, Upid, wait_task
 from harness.wait import wait_until
 
@@ -23,7 +23,13 @@ def start(job: Job, vm: ObservedGuest) -> None:
     job.check()
     for left in reversed(range(STARTS)):
         job.remember("start")
-        task = _send(job, again=True)
+        try:
+            task = _send(job, again=True)
+        except Locked as lock:
+            if left == 0:
+                raise
+            job.retried("start", lock.happened)
+            continue
         if task is None or _started(job, task, may_fail=left > 0):
             return
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from harness.engine import Event
+from harness.engine.starting import STARTS
 from harness.errors import TaskFailed, TimedOut
+from harness.pve.errors import Locked
 from tests.engine.world import World, assert_all_made, only_error, read_tasks
 
 
@@ -124,3 +126,75 @@ def test_the_mac_is_proven_before_the_first_start(world: World) -> None:
     assert "PVE keeps other values than it was given for" in str(only_error(done))
     assert "net0" in str(only_error(done))
     assert "qmstart" not in read_tasks(world)
+
+
+def test_a_template_in_backup_is_waited_for(world: World) -> None:
+    reason = "VM is locked (backup)"
+    world.simulated.fault(method="POST", path="/clone$", times=1, kind="status", status=500, reason=reason)
+    done = world.provision(only={"metrics-vm01"})
+    assert_all_made(done)
+    assert reason in done.results[0].retries[0]
+
+
+def test_a_template_locked_for_ever_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.engine.cloning.LOCK_PATIENCE_S", 0.5)
+    world.simulated.control(op="edit-config", vmid=9000, set={"lock": "backup"})
+    error = only_error(world.provision(only={"metrics-vm01"}))
+    assert isinstance(error, Locked)
+    assert "VM is locked (backup)" in str(error)
+    world.simulated.control(op="edit-config", vmid=9000, set={}, delete=["lock"])
+    assert_all_made(world.provision(only={"metrics-vm01"}))
+
+
+@pytest.mark.parametrize("task", ["qmclone", "qmstart"])
+def test_a_task_that_met_a_lock_is_begun_again(world: World, task: str) -> None:
+    words = "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout"
+    world.simulated.fault(kind="task-fail", task=task, times=2, text=words)
+    done = world.provision(only={"metrics-vm01"})
+    assert_all_made(done)
+    assert sum(words in retry for retry in done.results[0].retries) == 2
+
+
+def test_a_start_whose_worker_was_killed_is_begun_again(world: World) -> None:
+    world.simulated.fault(kind="task-kill", task="qmstart", times=1)
+    assert_all_made(world.provision(only={"metrics-vm01"}))
+    assert read_tasks(world).count("qmstart") == 2
+
+
+def test_a_lock_that_stays_fails_the_guest_in_time(world: World) -> None:
+    words = "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout"
+    world.simulated.fault(kind="task-fail", task="qmstart", times=-1, text=words)
+    error = only_error(world.provision(only={"metrics-vm01"}))
+    assert isinstance(error, TaskFailed)
+    assert "Wait until the other job on this VM has ended" in error.do
+    assert read_tasks(world).count("qmstart") == STARTS
+
+
+def test_a_warning_is_success_with_something_to_say(world: World) -> None:
+    world.simulated.fault(kind="task-warn", task="qmclone", times=1, text="the pool's metadata is nearly full")
+    done = world.provision(only={"metrics-vm01"})
+    assert_all_made(done)
+    assert done.results[0].warnings == ["WARN: the pool's metadata is nearly full"]
+
+
+def test_what_was_asked_twice_is_in_the_runs_report(world: World) -> None:
+    world.simulated.fault(method="GET", path="/status/current$", times=1, kind="596")
+    world.simulated.fault(
+        method="POST", path="/clone$", times=1, kind="status", status=595, reason="Connection refused"
+    )
+    done = world.provision(only={"metrics-vm01"})
+    assert_all_made(done)
+    assert any("/status/current: PVE's proxy lost the answer (596 Broken pipe)" in retry for retry in done.retries)
+    assert any("POST /nodes/hv01/qemu/9000/clone" in retry and "595" in retry for retry in done.retries)
+
+
+def test_a_held_lock_is_waited_out(world: World) -> None:
+    """A real one: another process has the configuration for longer than PVE waits."""
+    world.provision(only={"metrics-vm01"})
+    notes = world.config(130)["description"].rstrip()
+    world.simulated.control(op="edit-config", vmid=130, set={"description": f"{notes}\nmgmt-harness: unfinished"})
+    world.simulated.control(op="hold-lock", vmid=130, seconds=0.8)
+    done = world.provision(only={"metrics-vm01"})
+    assert_all_made(done)
+    words = "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout"
+    assert any(words in retry for retry in done.results[0].retries)

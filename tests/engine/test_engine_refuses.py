@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from harness.engine import site_lock
 from harness.errors import Refused, Unreachable, Unsafe, Untrusted
 from harness.evidence import Secret
 from harness.pve.client import connect
@@ -105,12 +104,6 @@ def test_an_address_that_already_answers_costs_only_that_guest(world: World) -> 
     world.wire.strangers = ()
     assert_all_made(world.provision())
     assert world.plan_is_empty()
-
-
-def test_two_runs_at_once(world: World) -> None:
-    with site_lock(world.contract.state_dir, "lab"):
-        assert_refused(world, Unsafe, rf"another run is at work \(\S+ on \S+, process {os.getpid()}, since 20")
-    assert_all_made(world.provision())
 
 
 def test_a_lock_of_a_dead_run_is_no_lock(world: World) -> None:
