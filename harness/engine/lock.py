@@ -50,8 +50,8 @@ def _take_node(
             tried="change the site",
             on=f"{contract.site} ({contract.hypervisor.name})",
             happened=f"another run is at work ({said.removeprefix('taken').strip() or 'it has not said whose'})",
-            do=f"Wait until it has ended (if its machine is gone for good: `fuser -k {NODE_LOCK}` on the node), then run "
-            "the same command again",
+            do=f"Wait until it has ended (if its machine is gone for good: `fuser -k {NODE_LOCK}` on the node), then "
+            "run the same command again",
         )
 
 
