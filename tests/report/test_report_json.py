@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -101,4 +102,4 @@ def _with(fact: object) -> Check:
 
 def test_what_was_asked_again_is_told() -> None:
     again = "GET /version: PVE's proxy lost the answer (596 Broken pipe); asked again"
-    assert render_json(report(retries=(again,)))["retries"] == [again]
+    assert render_json(replace(report(), retries=(again,)))["retries"] == [again]
