@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shutil
 import ssl
 import urllib.error
@@ -36,8 +37,9 @@ _FETCH_TIMEOUT_S = 30
 
 def _upload(call: Call) -> object:
     sim, params = call.sim, call.params
-    sent = Path(str(params["tmpfilename"]))
     volid = _target(call)
+    given = Path(str(params["tmpfilename"]))
+    sent = given.rename(given.with_name(f"pveupload-{secrets.token_hex(16)}"))  # the server removes what nobody took
 
     def work(worker: Worker) -> None:
         try:

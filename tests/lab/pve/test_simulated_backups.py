@@ -14,6 +14,7 @@ from harness.wait import wait_until
 from tests.lab.pve.served import NODE, Node
 
 VM = f"{NODE}/qemu/130"
+STORE = {"path": "/storage/local", "roles": "Store", "users": "maker@pve", "tokens": "maker@pve!ci"}
 MAC = "02:DE:99:01:01:01"
 
 
@@ -252,6 +253,7 @@ def test_a_stop_mode_backup_restarts_the_guest(scripted_node: Node) -> None:
 
 def test_who_may_back_up_and_restore(node: Node) -> None:
     """The maker may with VMs of its pool; a VM that has left it takes its backups out of the maker's sight."""
+    node.ask("PUT", "/access/acl", STORE)
     assert node.run("POST", f"{NODE}/qemu/9000/clone", {"newid": 130, "name": "c130", "pool": "mgmt"}) == "OK"
     reply = node.ask("POST", f"{NODE}/vzdump", {"vmid": 130, "storage": "local"}, user="maker")
     assert node.ended(reply.data) == "OK"
