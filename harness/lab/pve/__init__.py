@@ -34,12 +34,20 @@ Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "resu
 `python -m harness.lab.pve.control SOCKET JSON` sends one):
 
     {"op": "counters"} {"op": "reset-counters"}       calls by method and template, and how many were writes
-    {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, ...}   K: status (status, reason),
-        stall (seconds), drop-before, drop-after, 596 (reason); for tasks K: task-fail (task, text),
-        task-stall (task, seconds)
-    {"op": "faults"} {"op": "clear-faults"}
+    {"op": "moments"}                                 how many requests came, how often the state was saved
+    {"op": "writes"}                                  the writes: number, method, path, params, done, task
+    {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, "at": 0, ...}   `at`: only that request.
+        K: status (status, reason), lock, stall (seconds), drop-before/-after, reset-before/-after, cut, 596 (status,
+        reason), 596-before, kill-before/-after (pid), crash-before/-after, snapshot-before/-after (text: its name);
+        for tasks: task-fail (task, text), task-stall (task, seconds), task-warn (text), task-kill, task-crash;
+        crash-saved (at: after so many saves of the state). A crash is SIGKILL for the simulator: power loss.
+    {"op": "chaos", "seed": N, "share": 0.1, "calls": [FAULT, ...], "tasks": [FAULT, ...]}   each call and each task
+        meets one of these with that chance, the same ones for the same seed
+    {"op": "faults"} {"op": "clear-faults"}           chaos ends, too
+    {"op": "snapshot", "name": S} {"op": "restore", "name": S}   the whole state; guests' disks are not in it
     {"op": "edit-config", "vmid": N, "set": {...}, "delete": [...]}             the file behind the API's back
-    {"op": "fill-storage", "storage": S, "available_bytes": N | null}
+    {"op": "fill-storage", "storage": S, "available_bytes": N | null}           a thin pool's map: seed its storage
+        again with `metadata_bytes` and `metadata_used_bytes`
     {"op": "hold-lock", "vmid": N, "seconds": S}      another process has the configuration's lock
     {"op": "kill-task", "upid": U}                    the worker dies as by SIGKILL
     {"op": "remove-volume", "volid": V}               the disk's file is gone
@@ -50,5 +58,9 @@ Tools (DIR/pvesh.sock, root only): {"program": "pvesh", "argv": ["get", "/versio
 {"stdout", "stderr", "code"}; /usr/bin/pvesh and /usr/sbin/pveum of the stand-in package send their arguments there.
 Calls are counted, and faults hold for them, as for those over HTTPS.
 
-Not imitated yet: vzdump, restore, snapshots, uploads, move_disk, containers, writes of network, DNS and time.
+A backup is a real file below the storage's `dump`, with PVE's name and in it the configuration and what was on the
+guest's disk; a restore brings that back. An image to import is a real qcow2 or raw file whose first bytes are a tar
+file of the guest's file tree (`disk_images.write` makes one); any other image gives a disk with nothing on it.
+
+Not imitated yet: snapshots, move_disk, containers, writes of network, DNS and time; nobody runs backup jobs.
 """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import vm_options
-from .failures import bad_parameters, died
+from .failures import ApiError, bad_parameters, died
 from .storage import GIB, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def _check_import(call: Call, slot: str, source: str, *, is_special: bool) -> No
 def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
     """Whether the caller may see or use a volume that exists; the owner VM always may."""
     name = volid.partition(":")[0]
-    record = call.sim.storages.on(name).get(volid, {})
-    owner, content = record.get("vmid"), record.get("content", "images")
+    owner, content = nature(call.sim.storages, volid)
     if call.may(f"/storage/{name}", "Datastore.Allocate"):
         return
     if content in {"iso", "vztmpl", "import"}:
@@ -116,6 +115,15 @@ def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
         call.check(f"/vms/{owner}", "VM.Config.Disk")
 
 
+def nature(storages: Storages, volid: str) -> tuple[int | None, str]:
+    """(owner, content) of a volume; an archive's name tells, also when it is gone."""
+    name, _, volume = volid.partition(":")
+    if (named := re.fullmatch(r"backup/vzdump-qemu-(\d+)-.*", volume)) is not None:
+        return int(named[1]), "backup"
+    record = storages.on(name).get(volid, {})
+    return record.get("vmid"), record.get("content", "images")
+
+
 def materialise(storages: Storages, vmid: int, slot: str, value: str, *, current: str | None, log: Log) -> str:
     """Allocate what the drive string asks for and return the string that goes into the configuration."""
     values = parse(slot, value)
@@ -123,7 +131,14 @@ def materialise(storages: Storages, vmid: int, slot: str, value: str, *, current
     file, source = values["file"], values.pop("import-from", None)
     new = _NEW.fullmatch(file)
     if new is not None and source is not None:
-        volid, _ = storages.full_copy(_import_source(storages, source), vmid, new[1], form or "qcow2", log)
+        log(f"create full clone of drive ({source})")
+        volid, size = storages.full_copy(_import_source(storages, source), vmid, new[1], form or "qcow2", log)
+        log(f"transferred {size} of {size} bytes (100.00%)")
+        try:
+            storages.fill(source, volid, log)
+        except ApiError:
+            storages.remove(volid, log)
+            raise
         values |= {"file": volid, "size": format_size(storages.volume(volid)["size"])}
     elif new is not None:
         volid = storages.allocate(new[1], vmid, int(float(new[2]) * GIB), form, log)

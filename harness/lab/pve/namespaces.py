@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .agent_socket import ask_agent
+from .guest_disks import GuestDisks
 from .runtime import AgentNotRunning, GuestNic, RuntimeFailed
 from .waiting import wait_until
 
@@ -20,6 +20,7 @@ CGROUPS = Path("/sys/fs/cgroup/qemu.slice")
 AGENT_SOCKET = "run/qga.sock"
 POWER_OFF = signal.SIGRTMIN + 4  # systemd's own signal for "start poweroff.target": a VM's power button
 START_TIME = 19  # index in /proc/PID/stat behind the command's name
+_DOWN = "down"  # behind a NIC whose cable is not plugged in
 START_S = 10.0
 POWER_CUT_S = 10.0
 
@@ -28,33 +29,24 @@ class NamespaceRuntime:
     """Guests below `directory`, cloned from the layers `image` names; nothing of their state is in this process."""
 
     def __init__(self, directory: Path, image: Path) -> None:
-        self._directory, self._image = directory, image
+        self._disks = GuestDisks(directory, image)
         self._locks: dict[int, threading.Lock] = {}
         self._agent_locks: dict[int, threading.Lock] = {}
 
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
-        """An overlay: nothing of its own over the image's layers, over the source's disk, or over a copy of it."""
-        self.destroy_disk(vmid)
-        fresh = self._unfinished(vmid)
-        for name in ("work", "root"):
-            (fresh / name).mkdir(parents=True)
-        layers = (self._image if source is None else self._guest(source)).joinpath("layers").read_text()
-        if source is not None and not linked:
-            _copy(self._guest(source) / "upper", fresh / "upper")
-        else:
-            (fresh / "upper").mkdir()
-        if source is not None and linked:
-            layers = f"{self._guest(source) / 'upper'}:{layers}"
-        (fresh / "layers").write_text(layers)
-        (fresh / "mounts").write_text("")
-        (fresh / "nics").write_text("")
-        fresh.rename(self._guest(vmid))
+        self._disks.create(vmid, source, linked)
+
+    def save_disk(self, vmid: int, target: Path) -> None:
+        self._disks.save(vmid, target)
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        self._disks.load(vmid, source)
+
+    def import_disk(self, vmid: int, content: Path | None) -> None:
+        self._disks.fill(vmid, content)
 
     def destroy_disk(self, vmid: int) -> None:
-        """Everything the guest ever was, and what a killed clone left."""
-        for folder in (self._guest(vmid), self._unfinished(vmid)):
-            if folder.exists():
-                shutil.rmtree(folder)
+        self._disks.destroy(vmid)
 
     def start(self, vmid: int, nics: Sequence[GuestNic]) -> int:
         """Boot the guest; see the protocol."""
@@ -69,7 +61,7 @@ class NamespaceRuntime:
             if not guest.exists():
                 raise RuntimeFailed(f"VM {vmid} has no disk")
             (guest / "hostname").write_text("localhost")  # the system's own /etc/hostname replaces it
-            (guest / "nics").write_text("".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge) for nic in nics))
+            (guest / "nics").write_text("".join(_nic_line(vmid, nic) for nic in nics))
             self._launch(vmid)
             return self._wait_booting(vmid)
 
@@ -113,7 +105,8 @@ class NamespaceRuntime:
             if first is None:
                 return
             self._forget_nic(vmid, slot)
-            outside, inside, mac, bridge = _nic_line(vmid, slot, mac, bridge).split()
+            line = _nic_line(vmid, GuestNic(slot, mac, bridge))
+            outside, inside, mac, bridge = line.split()
             _ip(
                 "link",
                 "add",
@@ -131,7 +124,17 @@ class NamespaceRuntime:
             )
             _ip("link", "set", outside, "master", bridge, "up")
             with (self._guest(vmid) / "nics").open("a") as file:
-                file.write(_nic_line(vmid, slot, mac, bridge))
+                file.write(line)
+
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """Also for the time after the guest's next reboot."""
+        tap = f"tap{vmid}i{slot}"
+        with self._lock(vmid):
+            if _alive(self._guest(vmid) / "pid") is None:
+                return
+            _ip("link", "set", tap, "up" if up else "down")
+            nics = self._guest(vmid) / "nics"
+            nics.write_text("".join(_with_link(line, tap, up=up) for line in nics.read_text().splitlines(True)))
 
     def unplug(self, vmid: int, slot: int) -> None:
         """Take the running guest's NIC away."""
@@ -152,10 +155,7 @@ class NamespaceRuntime:
             lock.release()
 
     def _guest(self, vmid: int) -> Path:
-        return self._directory / str(vmid)
-
-    def _unfinished(self, vmid: int) -> Path:
-        return self._directory / f"{vmid}.new"
+        return self._disks.folder(vmid)
 
     def _lock(self, vmid: int) -> threading.Lock:
         return self._locks.setdefault(vmid, threading.Lock())
@@ -202,18 +202,19 @@ class NamespaceRuntime:
         nics.write_text("".join(line for line in nics.read_text().splitlines(True) if line.split()[0] != tap))
 
 
-def _nic_line(vmid: int, slot: int, mac: str, bridge: str) -> str:
-    return f"tap{vmid}i{slot} eth{slot} {mac.lower()} {bridge}\n"
+def _nic_line(vmid: int, nic: GuestNic) -> str:
+    state = "" if nic.is_up else f" {_DOWN}"
+    return f"tap{vmid}i{nic.slot} eth{nic.slot} {nic.mac.lower()} {nic.bridge}{state}\n"
+
+
+def _with_link(line: str, tap: str, *, up: bool) -> str:
+    words = line.split()
+    return line if words[0] != tap else " ".join(words[:4] if up else [*words[:4], _DOWN]) + "\n"
 
 
 def _require_bridge(bridge: str) -> None:
     if not Path("/sys/class/net", bridge, "bridge").exists():
         raise RuntimeFailed(f"bridge '{bridge}' does not exist")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A folder with owners, times, device nodes and extended attributes: overlayfs keeps deletions in the last two."""
-    subprocess.run(["cp", "--archive", "--reflink=auto", str(source), str(target)], check=True, capture_output=True)
 
 
 def _ip(*arguments: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
@@ -14,6 +15,7 @@ class GuestNic(NamedTuple):
     slot: int
     mac: str
     bridge: str
+    is_up: bool = True  # False: the cable is not plugged in
 
 
 class RuntimeFailed(Exception):
@@ -44,8 +46,17 @@ class GuestRuntime(Protocol):
         An existing disk of `vmid` is replaced: it is what a killed clone left behind.
         """
 
+    def save_disk(self, vmid: int, target: Path) -> None:
+        """Write everything on the disk of `vmid` to the file `target`; the guest may run meanwhile."""
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Give `vmid` the disk that was saved to `source`; an existing one is replaced."""
+
+    def import_disk(self, vmid: int, content: Path | None) -> None:
+        """Give `vmid` a disk with the file tree of the tar file `content`; None: a disk with nothing to boot."""
+
     def destroy_disk(self, vmid: int) -> None:
-        """Forget the disk of `vmid`; no disk is no error."""
+        """Forget the disk of `vmid`; no disk is no error, and clones of it live on."""
 
     def start(self, vmid: int, nics: Sequence[GuestNic]) -> int:
         """Boot the guest and return its first process's pid; an unknown bridge raises RuntimeFailed.
@@ -68,6 +79,9 @@ class GuestRuntime(Protocol):
     def replug(self, vmid: int, slot: int, mac: str, bridge: str) -> None:
         """Give NIC `slot` of the running guest another MAC or bridge, or plug it in when it is new."""
 
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """Plug the cable of NIC `slot` of the running guest in, or pull it."""
+
     def unplug(self, vmid: int, slot: int) -> None:
         """Take NIC `slot` away from the running guest; a NIC that is not there is no error."""
 
@@ -89,6 +103,15 @@ class NoRuntime:
 
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
         """A disk is a line in the configuration here, nothing to make."""
+
+    def save_disk(self, vmid: int, target: Path) -> None:  # noqa: ARG002 - there is nothing on it
+        target.write_bytes(b"")
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Nothing was on it, nothing to bring back."""
+
+    def import_disk(self, vmid: int, content: Path | None) -> None:
+        """A disk is a line in the configuration here, nothing to fill."""
 
     def destroy_disk(self, vmid: int) -> None:
         """Nothing was made, nothing to remove."""
@@ -118,6 +141,9 @@ class NoRuntime:
 
     def replug(self, vmid: int, slot: int, mac: str, bridge: str) -> None:
         """A guest without processes has no NIC to change."""
+
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """A guest without processes has no cable."""
 
     def unplug(self, vmid: int, slot: int) -> None:
         """A guest without processes has no NIC to take away."""

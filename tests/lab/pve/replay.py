@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -12,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from harness.lab.pve import disk_images
 from harness.wait import wait_until
 from tests.lab.pve.compare import differences
 from tests.lab.pve.served import Node, Reply
@@ -40,9 +42,20 @@ HARNESS_CALLS = tuple(
         ("GET", f"{_V}/agent/.*"),
         ("PUT", f"{_V}/config"),
         ("DELETE", _V),
+        ("POST", f"{_N}/qemu"),
+        ("POST", f"{_V}/template"),
+        ("POST", f"{_N}/storage/[^/]+/upload"),
+        ("(GET|PUT|DELETE)", f"{_N}/storage/[^/]+/content/.*"),
+        ("(GET|DELETE)", f"{_N}/storage/[^/]+/prunebackups"),
+        ("POST", f"{_N}/vzdump"),
+        ("GET", f"{_N}/vzdump/extractconfig"),
     )
 )
 _UPID = re.compile(r"UPID:[^/\s\"]+?:(?=/|$|\")")
+_ARCHIVE = re.compile(r"\w+:backup/vzdump-qemu-[^/\s\"]+")
+_UUID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FILE = re.compile(r"<file (.*), (\d+) bytes>")
+RECORDED_SHA256 = "44176347572ec09d3c817a745d8041757a5c40232e2056d877f7f847cbdfb7bc"
 _LARGE = re.compile(r"<(\d+) times (.)>")
 
 Before = Callable[["Replay", dict[str, Any]], None]
@@ -73,6 +86,7 @@ class Replay:
         self.exchanges: list[dict[str, Any]] = recording["exchanges"][first - 1 :]
         self.known: dict[str, str] = {}  # what the real node said -> what the simulator said
         self.digests: dict[str, str] = {}
+        self.archives: dict[str, str] = {}  # what the simulator called it -> what the real node did
         self.foreign: set[str] = set()  # UPIDs of calls the harness does not make
         self.judged: list[Judgement] = []
         node.control(op="broadcast", regular=False)
@@ -105,9 +119,7 @@ class Replay:
             self.before[exchange["n"]](self, exchange)
         judgement.skipped = self._why_not(exchange)
         if judgement.skipped is not None:
-            judgement.is_harness = (
-                judgement.is_harness and exchange["encoding"] != "multipart" and "/tasks/" not in judgement.call
-            )
+            judgement.is_harness = judgement.is_harness and "/tasks/" not in judgement.call
             return
         self._broadcast_as_recorded(exchange)
         try:
@@ -142,8 +154,6 @@ class Replay:
             self.node.control(op="broadcast", regular=False, **{"except": unknown})
 
     def _why_not(self, exchange: Mapping[str, Any]) -> str | None:
-        if exchange["encoding"] == "multipart":
-            return "an upload"
         upid = _UPID.search(exchange["path"])
         if upid is not None and upid[0] not in self.known and ":00000001:00000001:" not in upid[0]:
             return "a task of a call that was not imitated"
@@ -166,6 +176,8 @@ class Replay:
         if body is not None:
             sent = {**self.node.credentials.get(user or "", {}), "Content-Type": _raw_kind(note)}
             return self.node.raw(exchange["method"], f"/api2/json{path}", headers=sent, body=body.encode())
+        if exchange["encoding"] == "multipart":
+            return self.node.upload(path, {key: self._part(value) for key, value in params.items()}, user=user)
         params = {key: self._value(value) for key, value in params.items()}
         if "pid" in params:
             params["pid"] = self.known.get(str(params["pid"]), params["pid"])
@@ -174,6 +186,19 @@ class Replay:
         return self.node.ask(
             exchange["method"], path, params, user=user, encoding=exchange["encoding"], headers=headers
         )
+
+    def _part(self, value: str) -> str | tuple[str, bytes]:
+        """A field, or a file of that name: an image of the recorded virtual size, or a file that is none."""
+        file = _FILE.fullmatch(value)
+        if file is None:
+            return value.replace(RECORDED_SHA256, hashlib.sha256(self._image()).hexdigest())
+        return file[1], self._image() if int(file[2]) > 5000 else b"no image"
+
+    def _image(self) -> bytes:
+        path = self.node.folder / "tiny.qcow2"
+        if not path.exists():
+            disk_images.write(path, None, 167772160)
+        return path.read_bytes()
 
     def _finished_task(self, path: str, user: str | None) -> Reply:
         """A poll whose predecessors were not recorded: wait for the end, then look."""
@@ -189,6 +214,8 @@ class Replay:
 
     # -- what one node calls A and the other B ------------------------------------------------------------------------
     def _translated(self, text: str) -> str:
+        text = _ARCHIVE.sub(lambda match: self.known.get(match[0], match[0]), text)
+        text = _UUID.sub(lambda match: self.known.get(match[0], match[0]), text)
         return _UPID.sub(lambda match: self.known.get(match[0], match[0]), text)
 
     def _value(self, value: Any) -> Any:
@@ -215,6 +242,10 @@ class Replay:
                 self.known[str(theirs["pid"])] = str(mine["pid"])
             if "ticket" in theirs and "ticket" in mine:
                 self.known[theirs["ticket"]] = mine["ticket"]
+        elif isinstance(theirs, list) and isinstance(mine, list):
+            self._learn_archives(theirs, mine)
+            if len(theirs) == len(mine):
+                self._learn_jobs(theirs, mine)
         elif (
             isinstance(theirs, str)
             and isinstance(mine, str)
@@ -223,8 +254,37 @@ class Replay:
         ):
             self.known[theirs] = mine
 
+    def _learn_archives(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
+        """Their names tell when they were made, so those of one VM follow each other in the same order on both."""
+        for vmid in {item.get("vmid") for item in theirs if isinstance(item, dict)}:
+            for one, other in zip(_archives(theirs, vmid), _archives(mine, vmid), strict=False):
+                self.known[one], self.archives[other] = other, one
+
+    def _learn_jobs(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
+        """Backup jobs come in the order they were made on the simulator, by their made-up names on a real node."""
+        for one in (item for item in theirs if isinstance(item, dict) and item.get("type") == "vzdump"):
+            same = [item["id"] for item in mine if _job(item) == _job(one)]
+            if same:
+                self.known[one["id"]] = same[0]
+
     def _mine_to_theirs(self) -> dict[str, str]:
-        return {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
+        folders = {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
+        image = {hashlib.sha256(self._image()).hexdigest(): RECORDED_SHA256}
+        return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders | image
+
+
+def _job(item: Any) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in {"id", "next-run"}}
+
+
+def _archives(items: Sequence[Any], vmid: Any) -> list[str]:
+    own = (item for item in items if isinstance(item, dict) and item.get("vmid") == vmid)
+    return sorted(str(item["volid"]) for item in own if item.get("subtype") == "qemu")
+
+
+def _stem(volid: str) -> str:
+    """`vzdump-qemu-100-...`: paths and volume IDs have it in common."""
+    return volid.rpartition("/")[2]
 
 
 def _items_of_status(body: Any, status: str) -> list[str]:

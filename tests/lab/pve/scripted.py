@@ -41,6 +41,16 @@ class Script:
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
         """Nothing is read from a scripted guest's disk."""
 
+    def save_disk(self, vmid: int, target: Path) -> None:
+        """Nothing is on a scripted guest's disk."""
+        target.write_bytes(b"")
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Nothing was saved."""
+
+    def import_disk(self, vmid: int, content: Path | None) -> None:
+        """Nothing is read from a scripted guest's disk."""
+
     def destroy_disk(self, vmid: int) -> None:
         """Nothing was made."""
 
@@ -87,6 +97,9 @@ class Script:
         if not self._is_up(vmid):
             raise RuntimeFailed(f"error on hot-unplugging device 'net{slot}'")
         self._guests[vmid].nics[slot] = GuestNic(slot, mac, bridge)
+
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """A script has no cable."""
 
     def unplug(self, vmid: int, slot: int) -> None:
         self._guests[vmid].nics.pop(slot, None)
