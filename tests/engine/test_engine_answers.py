@@ -194,8 +194,12 @@ def test_a_held_lock_is_waited_out(world: World) -> None:
     world.provision(only={"metrics-vm01"})
     notes = world.config(130)["description"].rstrip()
     world.simulated.control(op="edit-config", vmid=130, set={"description": f"{notes}\nmgmt-harness: unfinished"})
-    world.simulated.control(op="hold-lock", vmid=130, seconds=0.8)
-    done = world.provision(only={"metrics-vm01"})
+
+    def hold(event: Event) -> None:
+        if (event.step, event.state) == ("finish", "begin"):
+            world.simulated.control(op="hold-lock", vmid=130, seconds=1.8)
+
+    done = world.provision(report=hold, only={"metrics-vm01"})
     assert_all_made(done)
     words = "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout"
     assert any(words in retry for retry in done.results[0].retries)
