@@ -11,7 +11,7 @@ from harness.engine import Event
 from harness.engine.starting import STARTS
 from harness.errors import TaskFailed, TimedOut
 from harness.pve.errors import Locked
-from tests.engine.world import World, assert_all_made, only_error, read_tasks
+from tests.engine.world import World, assert_all_made, assert_no_write_again, only_error, read_tasks
 
 
 def test_a_guest_without_a_lease_is_named_by_its_broken_link(world: World) -> None:
@@ -75,7 +75,7 @@ WRITES = ["/clone$", "/config$", "/status/start$"]
 
 
 @pytest.mark.parametrize("path", WRITES, ids=["clone", "config", "start"])
-@pytest.mark.parametrize("kind", ["drop-after", "drop-before", "596"])
+@pytest.mark.parametrize("kind", ["drop-after", "drop-before", "reset-after", "cut", "596", "596-before"])
 def test_a_lost_answer_to_a_write_is_found_out_not_repeated(world: World, path: str, kind: str) -> None:
     method = "PUT" if path == "/config$" else "POST"
     world.simulated.fault(method=method, path=path, times=1, kind=kind)
@@ -84,6 +84,7 @@ def test_a_lost_answer_to_a_write_is_found_out_not_repeated(world: World, path: 
     assert done.results[0].retries
     tasks = read_tasks(world)
     assert (tasks.count("qmclone"), tasks.count("qmstart")) == (1, 1)
+    assert assert_no_write_again(world.simulated) == 4
     assert world.plan_is_empty("metrics-vm01")
 
 
@@ -193,8 +194,12 @@ def test_a_held_lock_is_waited_out(world: World) -> None:
     world.provision(only={"metrics-vm01"})
     notes = world.config(130)["description"].rstrip()
     world.simulated.control(op="edit-config", vmid=130, set={"description": f"{notes}\nmgmt-harness: unfinished"})
-    world.simulated.control(op="hold-lock", vmid=130, seconds=0.8)
-    done = world.provision(only={"metrics-vm01"})
+
+    def hold(event: Event) -> None:
+        if (event.step, event.state) == ("finish", "begin"):
+            world.simulated.control(op="hold-lock", vmid=130, seconds=1.8)
+
+    done = world.provision(report=hold, only={"metrics-vm01"})
     assert_all_made(done)
     words = "can't lock file '/var/lock/qemu-server/lock-130.conf' - got timeout"
     assert any(words in retry for retry in done.results[0].retries)
