@@ -146,7 +146,7 @@ def _template(
         image=_image(inventory, hypervisor, said.image) if said.image else None,
         factory=_factory(inventory, said.factory) if said.factory else None,
         max_disk_gib=said.max_disk_gib,
-        accepts=dict(said.accepts),
+        accepts={str(check): reason for check, reason in said.accepts.items()},
     )
 
 

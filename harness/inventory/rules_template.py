@@ -55,7 +55,7 @@ def _scratch_number(site: Inventory) -> Iterator[Problem]:
     path = ("mgmt_site", "scratch_vmid")
     _, said = _hypervisor(site)
     owners = {guest.vm.vmid: guest.name for guest in site.guests if guest.vm and "vmid" in guest.vm.__dict__}
-    owners |= {one.vmid: f"the template {key}" for key, one in said.templates.items() if one.__dict__.get("vmid")}
+    owners |= {one.vmid: f"the template {key}" for key, one in said.templates.items() if one.vmid}
     owners |= {one.vmid: "an exception" for one in site.settings.exceptions if "vmid" in one.__dict__}
     if number in owners:
         found = f"{number}, which {owners[number]} has"
