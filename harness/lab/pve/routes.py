@@ -16,6 +16,7 @@ from . import (
     pools,
     storage_calls,
     task_calls,
+    thin_pools,
     vm_clone,
     vm_create,
     vm_lifecycle,
@@ -28,7 +29,7 @@ from .call import Route
 
 _MODULES = (
     access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, pools,
-    storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
+    storage_calls, task_calls, thin_pools, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
 )  # fmt: skip
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 

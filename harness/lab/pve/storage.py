@@ -18,7 +18,7 @@ _LARGEST_SIZE = 2**63
 FILE_TYPES = frozenset(("dir", "nfs", "cifs", "glusterfs", "cephfs", "btrfs"))
 SHARED_TYPES = frozenset(("nfs", "cifs", "glusterfs", "cephfs", "pbs", "iscsi", "iscsidirect", "rbd", "zfs", "esxi"))
 # Keys of the record that are no configuration of PVE's.
-INTERNAL = frozenset(("total_bytes", "available_bytes"))
+INTERNAL = frozenset(("total_bytes", "available_bytes", "metadata_bytes", "metadata_used_bytes"))
 DEFAULT_CONTENT = {"dir": "images,rootdir,vztmpl,iso,backup,snippets", "nfs": "images", "lvmthin": "images,rootdir"}
 Log = Callable[[str], None]
 
