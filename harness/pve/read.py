@@ -244,9 +244,7 @@ def _storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
     )
 
 
-def _with_thin_pools(
-    client: Client, node: str, storages: tuple[ObservedStorage, ...]
-) -> tuple[ObservedStorage, ...]:
+def _with_thin_pools(client: Client, node: str, storages: tuple[ObservedStorage, ...]) -> tuple[ObservedStorage, ...]:
     """PVE tells of thin pools only to those who may audit everything; for others they stay unknown."""
     thin = [storage for storage in storages if storage.type == "lvmthin" and storage.enabled]
     if not thin or not read_permissions(client).has("/", "Sys.Audit"):
