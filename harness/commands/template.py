@@ -113,7 +113,7 @@ def _show_outcome(done: Outcome, out: Console) -> None:
     if done.unfit:
         out.print(f"{name} is not fit for use: {', '.join(done.unfit)}.", style="bold red", markup=False)
     elif not done.findings:
-        out.print(f"{name} is there and was tested on {done.tested.on}; nothing was done.", markup=False)
+        out.print(f"{name} is there and was tested on {done.trial.on}; nothing was done.", markup=False)
     else:
         out.print(f"{name} is {'imported and ' if done.made else ''}fit for use.", markup=False)
 
@@ -146,8 +146,8 @@ def _render_outcome(done: Outcome) -> dict[str, Any]:
         "template": done.template.name,
         "vmid": done.vmid,
         "made": done.made,
-        "tested": done.tested.on.isoformat(),
-        "failed": list(done.tested.failed),
+        "tested": done.trial.on.isoformat(),
+        "failed": list(done.trial.failed),
         "unfit": list(done.unfit),
         "findings": [{"check": finding.check, "ok": finding.ok, "seen": finding.seen} for finding in done.findings],
     }

@@ -44,7 +44,7 @@ class CloneFacts:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Trial:
     """The line that a test leaves in a template's notes."""
 
     on: date
@@ -66,13 +66,13 @@ class Imported:
         return f"{PREFIX} image={self.image} site={self.site} template={self.template}"
 
 
-def parse_tested(notes: str) -> Tested | None:
+def parse_trial(notes: str) -> Trial | None:
     """The last test's result; None when there was none."""
     found = [match for line in notes.splitlines() if (match := _TESTED.fullmatch(line))]
     if not found:
         return None
     failed = () if found[-1][2] == "none" else tuple(found[-1][2].split(","))
-    return Tested(date.fromisoformat(found[-1][1]), failed)
+    return Trial(date.fromisoformat(found[-1][1]), failed)
 
 
 def parse_imported(notes: str) -> Imported | None:
@@ -90,7 +90,7 @@ def notes_of_an_import(mark: str, imported: Imported) -> str:
     return f"{build}\n{imported.render()}\n{UNTESTED}"
 
 
-def notes_with(notes: str, tested: Tested) -> str:
+def notes_with(notes: str, tested: Trial) -> str:
     """The notes with this test's result instead of an earlier one."""
     kept = [line for line in notes.splitlines() if line != UNTESTED and not _TESTED.fullmatch(line)]
     return "\n".join([*kept, tested.render()])
@@ -100,7 +100,7 @@ def unfit_for(template: Template, notes: str) -> str | None:
     """Why the template may not be used, by its notes; None when it may. One that was never imported says nothing."""
     if is_untested(notes):
         return "was imported and has not passed its fitness test"
-    tested = parse_tested(notes)
+    tested = parse_trial(notes)
     failed = not_accepted(template, tested.failed) if tested else ()
     if tested and failed:
         return f"failed its fitness test of {tested.on} ({', '.join(failed)})"

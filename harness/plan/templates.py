@@ -23,7 +23,7 @@ def choose_clone(contract: Contract, guest: Guest, observed: ObservedSite) -> Cl
     if isinstance(vm, Refusal):
         return vm
     if why := unfit_for(template, vm.description):
-        return Refusal(None, f"template {template.name} ({vm.vmid}) {why}", _cure(template, vm))
+        return Refusal(None, f"template {template.name} ({vm.vmid}) {why}", cure(template, vm))
     return clone_of(contract, guest, vm, observed)
 
 
@@ -102,7 +102,8 @@ def _bring(template: Template) -> str:
     return "Bring the template to the hypervisor"
 
 
-def _cure(template: Template, vm: ObservedGuest) -> str:
+def cure(template: Template, vm: ObservedGuest) -> str:
+    """What to do about a template that may not be used."""
     test = f"./invoke template.test --template {template.key}"
     if is_untested(vm.description):
         return f"Test it: {test}"

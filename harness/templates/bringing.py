@@ -17,13 +17,13 @@ from harness.plan.fitness import (
     UNTESTED,
     Finding,
     Imported,
-    Tested,
+    Trial,
     is_untested,
     not_accepted,
     notes_of_an_import,
     notes_with,
     parse_imported,
-    parse_tested,
+    parse_trial,
 )
 from harness.plan.marks import TAG
 from harness.plan.templates import find_template
@@ -46,13 +46,13 @@ class Outcome:
     template: Template
     vmid: int
     made: bool
-    tested: Tested
+    trial: Trial
     findings: Sequence[Finding]
 
     @property
     def unfit(self) -> tuple[str, ...]:
         """The failed checks that the inventory does not accept."""
-        return not_accepted(self.template, self.tested.failed)
+        return not_accepted(self.template, self.trial.failed)
 
 
 Ready = Callable[[Set[str]], None]  # refuses hosts that the network would not give their address
@@ -78,9 +78,9 @@ def bring(bench: Bench, template: Template, *, ready: Ready = lambda _: None) ->
         if not vm.template:
             vm = _convert(bench, template, vmid)
             made = True
-        tested = parse_tested(vm.description)
-        if tested is not None and not not_accepted(template, tested.failed):
-            return Outcome(template, vmid, made, tested, ())
+        trial = parse_trial(vm.description)
+        if trial is not None and not not_accepted(template, trial.failed):
+            return Outcome(template, vmid, made, trial, ())
         return _test(bench, template, vm, made=made, ready=ready)
 
 
@@ -98,15 +98,15 @@ def _test(bench: Bench, template: Template, vm: ObservedGuest, *, made: bool, re
     if bench.contract.scratch is not None:
         ready({bench.contract.scratch.name})
     findings = prove(bench, template, vm)
-    tested = Tested(date.today(), tuple(finding.check for finding in findings if not finding.ok))
-    bench.journal.write(_line(template), vm.vmid, "tested", failed=",".join(tested.failed) or "none")
+    trial = Trial(date.today(), tuple(finding.check for finding in findings if not finding.ok))
+    bench.journal.write(_line(template), vm.vmid, "tested", failed=",".join(trial.failed) or "none")
 
     def wanted(found: ObservedGuest) -> dict[str, Any]:
-        notes = notes_with(found.description, tested)
+        notes = notes_with(found.description, trial)
         return {} if notes == found.description.rstrip("\n") else {"description": notes}
 
     settle(bench.writer, bench.node, vm.vmid, wanted, tried="note the result of the test", on=f"VM {vm.vmid}")
-    return Outcome(template, vm.vmid, made, tested, findings)
+    return Outcome(template, vm.vmid, made, trial, findings)
 
 
 def _refuse_namesakes(bench: Bench, template: Template, vmid: int) -> None:

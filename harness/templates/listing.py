@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.contract import Contract, Template
 from harness.observed import ObservedGuest, ObservedSite
 from harness.plan.changes import Refusal
-from harness.plan.fitness import is_untested, parse_tested, unfit_for
+from harness.plan.fitness import is_untested, parse_trial, unfit_for
 from harness.plan.marks import parse_provenance
 from harness.plan.templates import data_disks, disk_bytes, find_template
 
@@ -45,7 +45,7 @@ def _declared_row(template: Template, observed: ObservedSite) -> Row:
 
 
 def _said(template: Template, vm: ObservedGuest) -> str:
-    tested = parse_tested(vm.description)
+    tested = parse_trial(vm.description)
     mark = "" if template.build_mark in vm.description else f", without the build mark {template.build_mark!r}"
     if tested is None or is_untested(vm.description):
         return f"never tested by this tool{mark}"
