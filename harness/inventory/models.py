@@ -220,7 +220,7 @@ class BackupJob(Model):
 
 
 ImageFile = Annotated[str, Field(pattern=r"^\S.*\.(qcow2|raw)$")]
-ImageUrl = Annotated[str, Field(pattern=r"^https?://[^\s@]+\.(qcow2|raw)$")]
+ImageUrl = Annotated[str, Field(pattern=r"^https?://\S+\.(qcow2|raw)$")]
 Checksum = Annotated[str, Field(pattern=r"^(sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})$")]
 
 RoleName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
@@ -242,6 +242,8 @@ class Image(Model):
     def _one_source(self) -> Image:
         if (self.file is None) == (self.url is None):
             raise PydanticCustomError("not_one", "exactly one of file, url")
+        if "@" in (self.url or ""):  # judged here, where what is found is not shown
+            raise PydanticCustomError("credential", "a url without a user and a password")
         return self
 
 
