@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from harness.errors import Unsafe
+from harness.errors import TaskFailed, Unsafe
 from harness.observed import ObservedGuest
 from harness.pve import guests, read
 from harness.pve.client import Writer
 from harness.pve.errors import Conflict, Dropped, Locked
-from harness.pve.upid import TaskEnd, Upid, wait_task
+from harness.pve.upid import Upid, wait_task
 from harness.templates.bench import Bench
 from harness.wait import wait_until
 
 FIND_OUT_S = 60.0
 LOOKS_BEFORE_IDLE = 4
 TRIES = 4
+LOCK_PATIENCE_S = 60.0
+_LOCKED = re.compile(r"got timeout|is locked")
 
 
 def carry_out(
@@ -29,32 +32,59 @@ def carry_out(
     is_done: Callable[[], bool],
     deadline_s: float,
 ) -> None:
-    """Until the task has succeeded, or `is_done`; a request that came to nothing is sent a second time."""
-    task = _send(bench, send, tried=tried, running=running, is_done=is_done, again=True)
-    if task is not None:
-        _told(bench, tried, wait_task(bench.writer, task, deadline_s=deadline_s, tried=tried, on=on))
+    """Until the task has succeeded, or `is_done`; a request that came to nothing is sent again."""
+    for left in reversed(range(TRIES)):
+        task = _patiently(bench, lambda: _send(bench, send, tried, running, is_done), tried)
+        if task is None:
+            return
+        try:
+            ended = wait_task(bench.writer, task, deadline_s=deadline_s, tried=tried, on=on)
+        except TaskFailed as failure:
+            if left == 0 or not _LOCKED.search(failure.exit_status_text):
+                raise
+            bench.say(f"{tried}: {failure.exit_status_text}; again")
+            continue
+        for warning in ended.warnings:
+            bench.say(f"{tried}: {warning}")
+        return
+
+
+def _patiently(bench: Bench, send: Callable[[], Upid | None], tried: str) -> Upid | None:
+    """Somebody else's work on the VM ends at some time; PVE did nothing of what it declined."""
+    last: Locked | None = None
+
+    def look() -> tuple[tuple[Upid | None] | None, str]:
+        nonlocal last
+        try:
+            return (send(),), "sent"
+        except Locked as lock:
+            if last is None:
+                bench.say(f"{tried}: {lock.happened}; waiting for it")
+            last = lock
+            return None, lock.happened
+
+    waited = wait_until(look, deadline_s=LOCK_PATIENCE_S, first_pause_s=0.5, longest_pause_s=5.0)
+    if waited.value is None:
+        assert last is not None  # noqa: S101 - nothing else makes it wait
+        raise last
+    return waited.value[0]
 
 
 def _send(
     bench: Bench,
     send: Callable[[], Upid],
-    *,
     tried: str,
     running: Callable[[], list[Upid]],
     is_done: Callable[[], bool],
-    again: bool,
 ) -> Upid | None:
+    """The task to wait for; None when its work is done already. Sent a second time only when nothing came of it."""
     before = {task.text for task in running()}
     try:
         return send()
     except Dropped as lost:
         bench.say(f"{tried}: the answer was lost ({lost.happened}); looking what came of it")
         begun, task = _find_out(lambda: [one for one in running() if one.text not in before], is_done)
-        if begun or not again:
-            if not begun:
-                raise
-            return task
-    return _send(bench, send, tried=tried, running=running, is_done=is_done, again=False)
+        return task if begun else send()
 
 
 def _find_out(running: Callable[[], list[Upid]], is_done: Callable[[], bool]) -> tuple[bool, Upid | None]:
@@ -71,11 +101,6 @@ def _find_out(running: Callable[[], list[Upid]], is_done: Callable[[], bool]) ->
         return ((False, None), "nothing was begun") if idle == LOOKS_BEFORE_IDLE else (None, "nothing yet")
 
     return wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.3).value or (False, None)
-
-
-def _told(bench: Bench, tried: str, ended: TaskEnd) -> None:
-    for warning in ended.warnings:
-        bench.say(f"{tried}: {warning}")
 
 
 def settle(
