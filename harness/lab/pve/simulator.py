@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ class Simulator:
     runtime: GuestRuntime
     broadcasts: Broadcasts
     paused: set[int] = field(default_factory=set)  # suspended VMs; a suspended guest is a running process that waits
+
+    backup_lock: threading.Lock = field(default_factory=threading.Lock)  # one vzdump at a time on a node
 
     @property
     def node(self) -> str:
