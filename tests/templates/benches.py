@@ -115,5 +115,5 @@ class BenchWorld:
 
 def world_of(simulated: Simulated, guests: Sequence[Guest] = ()) -> BenchWorld:
     nic = replace(sites.nic(19), mac=Mac("02:de:99:00:fe:01"))
-    plain = simulated.contract(*guests, deadline_s=2.0)
+    plain = simulated.contract(*guests, deadline_s=1.0)
     return BenchWorld(simulated, replace(plain, scratch_vmid=VmId(199), scratch=Scratch("scratch-vm01", nic)))
