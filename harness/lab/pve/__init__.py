@@ -39,7 +39,8 @@ Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "resu
         task-stall (task, seconds)
     {"op": "faults"} {"op": "clear-faults"}
     {"op": "edit-config", "vmid": N, "set": {...}, "delete": [...]}             the file behind the API's back
-    {"op": "fill-storage", "storage": S, "available_bytes": N | null}
+    {"op": "fill-storage", "storage": S, "available_bytes": N | null}           a thin pool's map: seed its storage
+        again with `metadata_bytes` and `metadata_used_bytes`
     {"op": "hold-lock", "vmid": N, "seconds": S}      another process has the configuration's lock
     {"op": "kill-task", "upid": U}                    the worker dies as by SIGKILL
     {"op": "remove-volume", "volid": V}               the disk's file is gone
@@ -50,5 +51,9 @@ Tools (DIR/pvesh.sock, root only): {"program": "pvesh", "argv": ["get", "/versio
 {"stdout", "stderr", "code"}; /usr/bin/pvesh and /usr/sbin/pveum of the stand-in package send their arguments there.
 Calls are counted, and faults hold for them, as for those over HTTPS.
 
-Not imitated yet: vzdump, restore, snapshots, uploads, move_disk, containers, writes of network, DNS and time.
+A backup is a real file below the storage's `dump`, with PVE's name and in it the configuration and what was on the
+guest's disk; a restore brings that back. An image to import is a real qcow2 or raw file whose first bytes are a tar
+file of the guest's file tree (`disk_images.write` makes one); any other image gives a disk with nothing on it.
+
+Not imitated yet: snapshots, move_disk, containers, writes of network, DNS and time; nobody runs backup jobs.
 """

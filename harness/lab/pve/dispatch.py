@@ -15,6 +15,7 @@ from . import routes
 from .call import Answer, Call, Route
 from .failures import ApiError, NoSuchMethodError, UnauthorizedError, bad_parameters, died, forbidden
 from .faults import Fault
+from .multipart import Form
 from .schema import verify
 from .simulator import Simulator
 from .waiting import pause
@@ -34,6 +35,7 @@ class Request:
     query: str
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+    form: Form | None = None  # of an upload
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,21 @@ class Dispatcher:
         self._workers = threading.BoundedSemaphore(WORKERS)
 
     def serve(self, request: Request) -> Response:
+        if request.form is None:
+            return self._serve(request)
+        taken: list[Response] = []
+        try:
+            taken.append(self._serve(request))
+        finally:
+            # The task has the file; without one nobody wants it.
+            if request.form.file is not None and not (taken and taken[0].status == 200):
+                request.form.file.unlink(missing_ok=True)
+        if taken[0].status == 403:
+            pause(REFUSAL_S * self._sim.pace)
+            return Response(403, taken[0].reason)
+        return taken[0]
+
+    def _serve(self, request: Request) -> Response:
         if request.method not in METHODS:
             return Response(501, f"method '{request.method}' not available")
         match = re.fullmatch(r"/api2/(json|extjs)(/.*)?", request.path)
@@ -171,7 +188,7 @@ def _parameters(request: Request) -> dict[str, Any]:
         raise _TextError(501, f"Unexpected content for method '{request.method}'")
     if len(request.body) > BODY_LIMIT:
         raise _TextError(501, "for data too large")
-    parameters = _body(request) | _form(request.query)
+    parameters = (_body(request) if request.form is None else dict(request.form.fields)) | _form(request.query)
     parameters.pop("_dc", None)
     return parameters
 

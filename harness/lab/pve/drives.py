@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import vm_options
-from .failures import bad_parameters, died
+from .failures import ApiError, bad_parameters, died
 from .storage import GIB, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -131,7 +131,14 @@ def materialise(storages: Storages, vmid: int, slot: str, value: str, *, current
     file, source = values["file"], values.pop("import-from", None)
     new = _NEW.fullmatch(file)
     if new is not None and source is not None:
-        volid, _ = storages.full_copy(_import_source(storages, source), vmid, new[1], form or "qcow2", log)
+        log(f"create full clone of drive ({source})")
+        volid, size = storages.full_copy(_import_source(storages, source), vmid, new[1], form or "qcow2", log)
+        log(f"transferred {size} of {size} bytes (100.00%)")
+        try:
+            storages.fill(source, volid, log)
+        except ApiError:
+            storages.remove(volid, log)
+            raise
         values |= {"file": volid, "size": format_size(storages.volume(volid)["size"])}
     elif new is not None:
         volid = storages.allocate(new[1], vmid, int(float(new[2]) * GIB), form, log)

@@ -71,12 +71,13 @@ class GuestDisks:
         shutil.rmtree(saved)
         self._finish(vmid, fresh, ":".join([*own, base]))
 
-    def fill(self, vmid: int, content: Path) -> None:
+    def fill(self, vmid: int, content: Path | None) -> None:
         """A system from a file tree in a tar file, over nothing but the lowest layer of the image."""
         fresh = self._begin(vmid)
         (fresh / "upper").mkdir()
-        target = str(fresh / "upper")
-        _tar(["--extract", "--file", str(content), "--preserve-permissions", *_FAITHFUL, "--directory", target])
+        if content is not None:
+            target = str(fresh / "upper")
+            _tar(["--extract", "--file", str(content), "--preserve-permissions", *_FAITHFUL, "--directory", target])
         self._finish(vmid, fresh, (self._image / "layers").read_text().strip().split(":")[-1])
 
     def destroy(self, vmid: int) -> None:

@@ -41,7 +41,7 @@ class NamespaceRuntime:
     def load_disk(self, vmid: int, source: Path) -> None:
         self._disks.load(vmid, source)
 
-    def import_disk(self, vmid: int, content: Path) -> None:
+    def import_disk(self, vmid: int, content: Path | None) -> None:
         self._disks.fill(vmid, content)
 
     def destroy_disk(self, vmid: int) -> None:

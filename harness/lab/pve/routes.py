@@ -16,7 +16,9 @@ from . import (
     pools,
     storage_calls,
     task_calls,
-    thin_pools,
+    thin_pool,
+    uploads,
+    url_metadata,
     vm_clone,
     vm_create,
     vm_lifecycle,
@@ -31,8 +33,8 @@ from .call import Route
 
 _MODULES = (
     access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, pools,
-    storage_calls, task_calls, thin_pools, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
-    volume_calls, vzdump,
+    storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
+    thin_pool, uploads, url_metadata, volume_calls, vzdump,
 )  # fmt: skip
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 

@@ -51,8 +51,8 @@ class GuestRuntime(Protocol):
     def load_disk(self, vmid: int, source: Path) -> None:
         """Give `vmid` the disk that was saved to `source`; an existing one is replaced."""
 
-    def import_disk(self, vmid: int, content: Path) -> None:
-        """Give `vmid` a disk with the file tree of the tar file `content`."""
+    def import_disk(self, vmid: int, content: Path | None) -> None:
+        """Give `vmid` a disk with the file tree of the tar file `content`; None: a disk with nothing to boot."""
 
     def destroy_disk(self, vmid: int) -> None:
         """Forget the disk of `vmid`; no disk is no error, and clones of it live on."""
@@ -106,7 +106,7 @@ class NoRuntime:
     def load_disk(self, vmid: int, source: Path) -> None:
         """Nothing was on it, nothing to bring back."""
 
-    def import_disk(self, vmid: int, content: Path) -> None:
+    def import_disk(self, vmid: int, content: Path | None) -> None:
         """A disk is a line in the configuration here, nothing to fill."""
 
     def destroy_disk(self, vmid: int) -> None:

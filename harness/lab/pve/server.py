@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .dispatch import BODY_LIMIT, Dispatcher, DroppedError, Request, Response
+from .multipart import MultipartError, boundary_of, receive
 from .options import Options
 from .waiting import pause
 
@@ -19,6 +20,7 @@ _IDLE_S = 30.0
 _TLS_HANDSHAKE_BYTE = 0x16
 _MOST_HEADERS, _LONGEST_HEADER = 64, 8192
 _BAD_HEADER_S = 5.0
+_BAD_UPLOAD_S = 5.0
 _GZIP_FROM = 1024
 
 
@@ -80,14 +82,23 @@ class _Handler(BaseHTTPRequestHandler):
         if "transfer-encoding" in headers:
             self._send(Response(501, "chunked transfer encoding not supported"))
             return
-        length = int(headers.get("content-length", "0"))
-        body = self.rfile.read(min(length, BODY_LIMIT + 1))
-        path, _, query = self.path.partition("?")
         try:
-            response = self.server.dispatcher.serve(Request(self.command, path, query, headers, body))
-        except DroppedError:
+            response = self.server.dispatcher.serve(self._request(headers))
+        except (DroppedError, MultipartError):
             return
         self._send(response)
+
+    def _request(self, headers: dict[str, str]) -> Request:
+        """With its body read; an upload's file lies on the disk by now."""
+        length = int(headers.get("content-length", "0"))
+        path, _, query = self.path.partition("?")
+        boundary = boundary_of(headers.get("content-type", ""))
+        if self.command == "POST" and path.endswith("/upload"):
+            if boundary is None:
+                pause(_BAD_UPLOAD_S * self.server.pace)
+                raise MultipartError("no form with a file")
+            return Request(self.command, path, query, headers, b"", receive(self.rfile, length, boundary))
+        return Request(self.command, path, query, headers, self.rfile.read(min(length, BODY_LIMIT + 1)))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - the library's names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from .state import State
 GIB = 1024**3
 _LARGEST_FILE = 16 * 1024 * GIB  # ext4
 _LARGEST_SIZE = 2**63
+_CHUNK, _BYTES_PER_CHUNK, _BYTES_PER_VOLUME = 64 * 1024, 64, 64 * 1024
+_LARGEST_MAP = 16 * GIB - 64 * 1024**2  # LVM's own limit
 FILE_TYPES = frozenset(("dir", "nfs", "cifs", "glusterfs", "cephfs", "btrfs"))
 SHARED_TYPES = frozenset(("nfs", "cifs", "glusterfs", "cephfs", "pbs", "iscsi", "iscsidirect", "rbd", "zfs", "esxi"))
 # Keys of the record that are no configuration of PVE's.
@@ -135,6 +137,7 @@ class Storages:
         if size >= _LARGEST_SIZE:
             limit = "Invalid image size specified. Must be between 0 and 9223372036854775807."
             raise died(f"unable to create image: qemu-img: {limit}")
+        self._check_room(volid)
         self._announce(volid, form, size, log)
         if form == "raw" and self.is_file_based(name) and size > _LARGEST_FILE:
             refusal = "The image size is too large for file format 'raw'"
@@ -155,7 +158,7 @@ class Storages:
         origin = self.volume(source)
         name = origin["storage"]
         volid = self._next_name(name, vmid, origin["format"])
-        self._check_room(volid, 0)
+        self._check_room(volid)
         short, base = re.split("[:/]", volid)[-1], source.partition(":")[2]
         if self.is_file_based(name):
             log(f"clone {base}: images, {short}, {vmid} to {short} (base=../{base})")
@@ -173,7 +176,7 @@ class Storages:
         return volid
 
     def full_copy(self, source: str, vmid: int, target: str | None, form: str | None, log: Log) -> tuple[str, int]:
-        """(volume ID, bytes to copy) of an independent copy; refuses when it does not fit."""
+        """(volume ID, bytes to copy) of an independent copy, still empty: `fill` it."""
         origin = self.volume(source)
         name = target or origin["storage"]
         self.config(name)
@@ -182,16 +185,29 @@ class Storages:
         volid = self._next_name(name, vmid, form)
         size = int(origin.get("virtual", origin["size"]))  # an image to import is smaller than the disk in it
         self._announce(volid, form, size, log)
-        self._check_room(volid, written(origin))
-        self._put(volid, vmid, size, written(origin), form)
+        self._check_room(volid)
+        self._put(volid, vmid, size, 0, form)
         return volid, size
 
-    def _check_room(self, volid: str, wanted: int) -> None:
+    def fill(self, source: str, target: str, log: Log) -> None:
+        """The copy's data; it may be that only now the room turns out to be too small."""
+        origin, record = self.volume(source), self.volume(target)
+        _, available = self._space(record["storage"], self.config(record["storage"]))
+        if written(origin) > available:
+            log(f"qemu-img: error while writing at byte {available}: No space left on device")
+            forms = f"-f {origin['format']} -O {record['format']}"
+            command = f"/usr/bin/qemu-img convert -p -n {forms} {self.path(source)} zeroinit:{self.path(target)}"
+            raise died(f"copy failed: command '{command}' failed: exit code 1")
+        record["used"] = written(origin)
+
+    def _check_room(self, volid: str) -> None:
+        """Whether another volume can be begun: a thin pool must have room for its data and for its map."""
         name = volid.partition(":")[0]
-        _, available = self._space(name, self.config(name))
-        if available > wanted:
-            return
         record = self.config(name)
+        total, available = self._space(name, record)
+        size, used = thin_metadata(record, total, self.on(name).values())
+        if available > 0 and (record["type"] != "lvmthin" or used < size):
+            return
         if record["type"] == "lvmthin":
             pool = f"{record['vgname']}/{record['thinpool']}"
             volume = f"{record['vgname']}/{volid.partition(':')[2]}"
@@ -262,6 +278,13 @@ class Storages:
         """Take a volume a seeded configuration names into the books; a sixth of it counts as written."""
         form = volid.rpartition(".")[2] if re.search(r"\.(raw|qcow2|vmdk)$", volid) else "raw"
         self._put(volid, vmid, size, size // 6, form)
+
+
+def thin_metadata(record: Mapping[str, Any], total: int, volumes: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """(size, used) of a thin pool's map: a hundredth of the pool, as the installer makes it; chunks in use count."""
+    size = int(record.get("metadata_bytes", min(_LARGEST_MAP, max(2 * 1024**2, total // 100))))
+    grown = sum(volume["used"] // _CHUNK * _BYTES_PER_CHUNK + _BYTES_PER_VOLUME for volume in volumes)
+    return size, min(size, int(record.get("metadata_used_bytes", grown)))
 
 
 def written(volume: Mapping[str, Any]) -> int:

@@ -198,6 +198,7 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
     values = drives.parse(slot, value)
     storages = sim.storages
     storages.volume(volid)
+    full = wanted.full or not _is_base(volid)
     with sim.state.changing():
         if drives.is_cdrom(value):
             worker.log(f"create full clone of drive {slot} ({volid})")
@@ -205,7 +206,7 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
             form = wanted.form if storages.is_file_based(target) else None
             values["file"] = storages.cloud_init(target, wanted.target, form, worker.log)
             size = 0
-        elif wanted.full or not _is_base(volid):
+        elif full:
             worker.log(f"create full clone of drive {slot} ({volid})")
             values["file"], size = storages.full_copy(volid, wanted.target, wanted.storage, wanted.form, worker.log)
         else:
@@ -213,6 +214,9 @@ def _cloned_drive(sim: Simulator, wanted: Wanted, worker: Worker, slot: str, val
             values["file"], size = storages.linked(volid, wanted.target, worker.log), 0
         made.append(values["file"])
     _copy(worker, size, wanted.kib_per_s)
+    if full and not drives.is_cdrom(value):
+        with sim.state.changing():
+            storages.fill(volid, values["file"], worker.log)
     return drives.render(values | {"size": format_size(storages.volume(values["file"])["size"])})
 
 

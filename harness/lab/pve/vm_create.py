@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import drives, vm_options
+from . import disk_images, drives, vm_options
 from .call import Call, Route
 from .failures import died, failed_step, forbidden
 from .formats import pool_id, storage_id
@@ -82,8 +83,8 @@ def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, w
     try:
         worker.spend(worker.record.pop("stall_s", 0.0))
         config = _config(sim, vmid, values, worker, made)
-        if drives.root_disk(config) is not None:
-            sim.runtime.create_disk(vmid, None, False)
+        if (root := drives.root_disk(config)) is not None:
+            _fill(sim, vmid, drives.parse(root, values[root]).get("import-from"))
         with sim.state.changing():
             sim.configs.write(vmid, config)
             if pool is not None:
@@ -94,6 +95,21 @@ def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, w
                 sim.storages.remove(volid, unheard)
             sim.configs.remove(vmid)
         raise
+
+
+def _fill(sim: Simulator, vmid: int, source: str | None) -> None:
+    """What is on the disk the VM starts from: the lab's image alone, another VM's disk, or the tree of an image."""
+    owner, _ = (None, "") if source is None else drives.nature(sim.storages, source)
+    file = None if source is None or owner is not None else Path(sim.storages.path(source))
+    if file is None or not file.is_file():  # a seeded volume has no file
+        sim.runtime.create_disk(vmid, owner, False)
+        return
+    content = sim.options.state / f"import-{vmid}"
+    try:
+        has_tree = disk_images.extract(file, disk_images.form_of(file.name), content)
+        sim.runtime.import_disk(vmid, content if has_tree else None)
+    finally:
+        content.unlink(missing_ok=True)
 
 
 def _config(sim: Simulator, vmid: int, values: dict[str, str], worker: Worker, made: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -12,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from harness.lab.pve import disk_images
 from harness.wait import wait_until
 from tests.lab.pve.compare import differences
 from tests.lab.pve.served import Node, Reply
@@ -42,6 +44,7 @@ HARNESS_CALLS = tuple(
         ("DELETE", _V),
         ("POST", f"{_N}/qemu"),
         ("POST", f"{_V}/template"),
+        ("POST", f"{_N}/storage/[^/]+/upload"),
         ("(GET|PUT|DELETE)", f"{_N}/storage/[^/]+/content/.*"),
         ("(GET|DELETE)", f"{_N}/storage/[^/]+/prunebackups"),
         ("POST", f"{_N}/vzdump"),
@@ -51,6 +54,8 @@ HARNESS_CALLS = tuple(
 _UPID = re.compile(r"UPID:[^/\s\"]+?:(?=/|$|\")")
 _ARCHIVE = re.compile(r"\w+:backup/vzdump-qemu-[^/\s\"]+")
 _UUID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FILE = re.compile(r"<file (.*), (\d+) bytes>")
+RECORDED_SHA256 = "44176347572ec09d3c817a745d8041757a5c40232e2056d877f7f847cbdfb7bc"
 _LARGE = re.compile(r"<(\d+) times (.)>")
 
 Before = Callable[["Replay", dict[str, Any]], None]
@@ -114,9 +119,7 @@ class Replay:
             self.before[exchange["n"]](self, exchange)
         judgement.skipped = self._why_not(exchange)
         if judgement.skipped is not None:
-            judgement.is_harness = (
-                judgement.is_harness and exchange["encoding"] != "multipart" and "/tasks/" not in judgement.call
-            )
+            judgement.is_harness = judgement.is_harness and "/tasks/" not in judgement.call
             return
         self._broadcast_as_recorded(exchange)
         try:
@@ -151,8 +154,6 @@ class Replay:
             self.node.control(op="broadcast", regular=False, **{"except": unknown})
 
     def _why_not(self, exchange: Mapping[str, Any]) -> str | None:
-        if exchange["encoding"] == "multipart":
-            return "an upload"
         upid = _UPID.search(exchange["path"])
         if upid is not None and upid[0] not in self.known and ":00000001:00000001:" not in upid[0]:
             return "a task of a call that was not imitated"
@@ -175,6 +176,8 @@ class Replay:
         if body is not None:
             sent = {**self.node.credentials.get(user or "", {}), "Content-Type": _raw_kind(note)}
             return self.node.raw(exchange["method"], f"/api2/json{path}", headers=sent, body=body.encode())
+        if exchange["encoding"] == "multipart":
+            return self.node.upload(path, {key: self._part(value) for key, value in params.items()}, user=user)
         params = {key: self._value(value) for key, value in params.items()}
         if "pid" in params:
             params["pid"] = self.known.get(str(params["pid"]), params["pid"])
@@ -183,6 +186,19 @@ class Replay:
         return self.node.ask(
             exchange["method"], path, params, user=user, encoding=exchange["encoding"], headers=headers
         )
+
+    def _part(self, value: str) -> str | tuple[str, bytes]:
+        """A field, or a file of that name: an image of the recorded virtual size, or a file that is none."""
+        file = _FILE.fullmatch(value)
+        if file is None:
+            return value.replace(RECORDED_SHA256, hashlib.sha256(self._image()).hexdigest())
+        return file[1], self._image() if int(file[2]) > 5000 else b"no image"
+
+    def _image(self) -> bytes:
+        path = self.node.folder / "tiny.qcow2"
+        if not path.exists():
+            disk_images.write(path, None, 167772160)
+        return path.read_bytes()
 
     def _finished_task(self, path: str, user: str | None) -> Reply:
         """A poll whose predecessors were not recorded: wait for the end, then look."""
@@ -253,7 +269,8 @@ class Replay:
 
     def _mine_to_theirs(self) -> dict[str, str]:
         folders = {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
-        return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders
+        image = {hashlib.sha256(self._image()).hexdigest(): RECORDED_SHA256}
+        return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders | image
 
 
 def _job(item: Any) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Scenario:
     running: tuple[int, ...] = ()
     pools: tuple[Mapping[str, Any], ...] = ()
     jobs: tuple[Mapping[str, Any], ...] = ()
+    imports: tuple[Mapping[str, Any], ...] = tuple(IMPORTS)
     volumes: tuple[Mapping[str, Any], ...] = ()
     users: tuple[str, ...] = ()
     acl: tuple[Mapping[str, Any], ...] = ()
@@ -63,7 +64,7 @@ class Scenario:
             "vms": self.vms,
             "pools": self.pools,
             "jobs": self.jobs,
-            "volumes": [*IMPORTS, *self.volumes],
+            "volumes": [*self.imports, *self.volumes],
             "acl": self.acl,
             "options": {"keyboard": "en-us"},
         }
@@ -308,7 +309,7 @@ SCENARIOS = {
         tasks=(("POST", f"{NODE}/vzdump", {"vmid": 220, "storage": "data", "compress": "zstd"}),),
         jobs=({"id": "backup-a", "schedule": "daily", "storage": "data", "vmid": "220", "enabled": 1},),
     ),
-    "04": Scenario(("04-template",)),
+    "04": Scenario(("04-template",), imports=(IMPORTS[0],)),
     "05": Scenario(
         ("05-clone",),
         vms=(_CLOUD_TEMPLATE, _BIG),

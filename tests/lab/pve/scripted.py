@@ -48,7 +48,7 @@ class Script:
     def load_disk(self, vmid: int, source: Path) -> None:
         """Nothing was saved."""
 
-    def import_disk(self, vmid: int, content: Path) -> None:
+    def import_disk(self, vmid: int, content: Path | None) -> None:
         """Nothing is read from a scripted guest's disk."""
 
     def destroy_disk(self, vmid: int) -> None:

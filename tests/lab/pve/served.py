@@ -166,6 +166,21 @@ class Node:
             body = urllib.parse.urlencode(params, doseq=True).encode()
         return self.raw(method, target, headers=sent, body=body)
 
+    def upload(
+        self, path: str, parts: Mapping[str, str | tuple[str, bytes]], *, user: str | None = "root@pam"
+    ) -> Reply:
+        """A form with a file, in the given order of its parts: texts, and the file as (name, content)."""
+        body = b""
+        for name, part in parts.items():
+            filename, content = (None, part.encode()) if isinstance(part, str) else part
+            named = "" if filename is None else f'; filename="{filename}"'
+            body += f'--limit\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode()
+            body += content + b"\r\n"
+        headers = {**(self.credentials.get(user, {}) if user else {})}
+        headers["Content-Type"] = "multipart/form-data; boundary=limit"
+        target = f"/api2/json{urllib.parse.quote(path, safe='/:@!?=&%')}"
+        return self.raw("POST", target, headers=headers, body=body + b"--limit--\r\n")
+
     def read(self, path: str, params: Mapping[str, Any] | None = None, *, user: str = "root@pam") -> Any:
         """The data of a GET that succeeds."""
         reply = self.ask("GET", path, params, user=user)
