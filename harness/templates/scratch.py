@@ -51,18 +51,19 @@ def scratch_guest(contract: Contract, template: Template) -> Guest:
 
 
 def configure(bench: Bench, guest: Guest) -> ObservedGuest:
-    """Its MAC, and nothing that would let it outlive the test."""
+    """Its MAC, no more processors than the node has, and nothing that would let it outlive the test."""
+    threads = read.read_node(bench.reader, bench.node).cpu_threads
     return settle(
         bench.writer,
         bench.node,
         guest.vmid,
-        lambda vm: _wanted(guest, vm),
+        lambda vm: _wanted(guest, vm, threads),
         tried="configure the test clone",
         on=guest.name,
     )
 
 
-def _wanted(guest: Guest, vm: ObservedGuest) -> dict[str, Any]:
+def _wanted(guest: Guest, vm: ObservedGuest, threads: int) -> dict[str, Any]:
     slot, present = guest.nic.slot, str(vm.config.get(guest.nic.slot, ""))
     seen = vm.nics.get(slot)
     same = seen is not None and (seen.mac, seen.bridge) == (guest.nic.mac, guest.nic.bridge)
@@ -74,7 +75,9 @@ def _wanted(guest: Guest, vm: ObservedGuest) -> dict[str, Any]:
         "protection": (False, vm.protection),
         "tags": (wire.render_tags(tags), vm.tags != tags),
     }
-    return {key: value for key, (value, differs) in wanted.items() if differs}
+    changes = {key: value for key, (value, differs) in wanted.items() if differs}
+    # PVE starts nothing with more; that is no fault of the template's.
+    return changes | ({"cores": threads, "sockets": 1} if vm.cores > threads else {})
 
 
 def clear(bench: Bench, job: Job) -> None:

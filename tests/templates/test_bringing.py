@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from harness.contract import VmId
 from harness.engine import make_plan, observe
 from harness.errors import HarnessError, Invalid, Missing, Refused, TaskFailed, Unsafe
 from harness.plan.fitness import is_untested, parse_imported, parse_trial
+from harness.pve.client import Writer
 from harness.templates import list_templates, proving
 from tests import sites
 from tests.pve.served import make_certificate
@@ -98,11 +100,11 @@ def test_a_second_run_writes_nothing(world: BenchWorld) -> None:
 
 
 def test_an_unfit_template_is_there_and_not_usable(world: BenchWorld) -> None:
-    world.agent_answers = False
+    world.login_works = False
     done = world.bring()
-    assert done.unfit == ("agent",)
+    assert done.unfit == ("login",)
     (refusal,) = make_plan(world.contract, world.simulated.reader()).refusals
-    assert refusal.reason.endswith("(agent)")
+    assert refusal.reason.endswith("(login)")
 
 
 def test_a_run_that_ended_before_the_test_leaves_it_unusable_and_is_gone_on_with(world: BenchWorld) -> None:
@@ -143,6 +145,50 @@ def test_a_lost_answer_makes_nothing_twice(world: BenchWorld, call: str) -> None
     calls = world.simulated.calls()
     assert calls["POST /nodes/{node}/qemu"] == 1
     assert uploads(world) == 1
+
+
+class Dead(BaseException):
+    """The process is gone: nothing that it would do afterwards reaches the hypervisor."""
+
+
+WRITES = ["upload", "create", "template", "clone", "configure", "start", "stop", "destroy", "note"]
+
+
+@pytest.mark.parametrize("last", range(len(WRITES)), ids=WRITES)
+def test_an_end_after_any_write_is_made_good_by_the_next_run(
+    world: BenchWorld, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+
+    def until_dead(as_ever: Callable[..., object], is_write: Callable[..., bool]) -> Callable[..., object]:
+        def send(*arguments: Any, **named: Any) -> object:
+            nonlocal sent
+            if not is_write(*arguments):
+                return as_ever(*arguments, **named)
+            if sent > last:
+                raise Dead
+            answer = as_ever(*arguments, **named)
+            sent += 1
+            if sent > last:
+                raise Dead
+            return answer
+
+        return send
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "_send", until_dead(Writer._send, lambda _, method, *__: method != "GET"))
+        patched.setattr(Writer, "upload", until_dead(Writer.upload, lambda *_: True))
+        with pytest.raises(Dead):
+            world.bring()
+    done = world.bring()
+    assert done.unfit == ()
+    assert world.vm(199) is None
+    vm = world.vm(VMID)
+    assert vm is not None
+    assert (vm.template, is_untested(vm.description), parse_trial(vm.description)) == (True, False, done.trial)
+    assert len(images_of(world)) == 1
+    assert world.simulated.calls()["POST /nodes/{node}/qemu"] == 1
+    assert make_plan(world.contract, world.simulated.reader()).refusals == ()
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
@@ -207,13 +253,19 @@ def test_no_room_for_the_disk_is_told_before_the_vm(world: BenchWorld) -> None:
 
 
 def test_no_room_while_the_disk_is_copied_leaves_nothing_half(world: BenchWorld) -> None:
-    world.simulated.fault(
-        kind="task-fail", task="qmcreate", text="qemu-img: error while writing: No space left on device"
-    )
+    class Filling(list[str]):
+        def append(self, line: str) -> None:
+            super().append(line)
+            if line.startswith("Making"):
+                world.simulated.control(op="fill-storage", storage="local-lvm", available_bytes=1000)
+
+    world.said = Filling()
     with pytest.raises(TaskFailed, match="No space left") as caught:
         world.bring()
     assert "Free space on the storage" in caught.value.do
     assert nothing_was_made(world)
+    world.said = []
+    world.simulated.control(op="fill-storage", storage="local-lvm", available_bytes=None)
     assert world.bring().unfit == ()
     assert uploads(world) == 1  # what is there already does not travel again
 
