@@ -64,8 +64,9 @@ class Dispatcher:
         try:
             taken.append(self._serve(request))
         finally:
-            # The task has the file; without one nobody wants it.
-            if request.form.file is not None and not (taken and taken[0].status == 200):
+            # The task has the file, also when its answer was lost; without one nobody wants it.
+            at_work = any(task["type"] == "imgcopy" and "endtime" not in task for task in self._sim.tasks.all())
+            if request.form.file is not None and not (taken and taken[0].status == 200) and not at_work:
                 request.form.file.unlink(missing_ok=True)
         if taken[0].status == 403:
             pause(REFUSAL_S * self._sim.pace)
