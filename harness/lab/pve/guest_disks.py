@@ -72,13 +72,16 @@ class GuestDisks:
         self._finish(vmid, fresh, ":".join([*own, base]))
 
     def fill(self, vmid: int, content: Path | None) -> None:
-        """A system from a file tree in a tar file, over nothing but the lowest layer of the image."""
+        """The image with the files of a tar file over it; without one, no system: nothing but the lowest layer."""
         fresh = self._begin(vmid)
         (fresh / "upper").mkdir()
-        if content is not None:
+        layers = (self._image / "layers").read_text().strip()
+        if content is None:
+            layers = layers.rpartition(":")[2]
+        else:
             target = str(fresh / "upper")
             _tar(["--extract", "--file", str(content), "--preserve-permissions", *_FAITHFUL, "--directory", target])
-        self._finish(vmid, fresh, (self._image / "layers").read_text().strip().split(":")[-1])
+        self._finish(vmid, fresh, layers)
 
     def destroy(self, vmid: int) -> None:
         """Everything the guest ever was, and what a killed clone left; what clones still stand on is kept for them."""

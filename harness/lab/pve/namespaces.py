@@ -20,6 +20,7 @@ CGROUPS = Path("/sys/fs/cgroup/qemu.slice")
 AGENT_SOCKET = "run/qga.sock"
 POWER_OFF = signal.SIGRTMIN + 4  # systemd's own signal for "start poweroff.target": a VM's power button
 START_TIME = 19  # index in /proc/PID/stat behind the command's name
+_DOWN = "down"  # behind a NIC whose cable is not plugged in
 START_S = 10.0
 POWER_CUT_S = 10.0
 
@@ -60,7 +61,7 @@ class NamespaceRuntime:
             if not guest.exists():
                 raise RuntimeFailed(f"VM {vmid} has no disk")
             (guest / "hostname").write_text("localhost")  # the system's own /etc/hostname replaces it
-            (guest / "nics").write_text("".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge) for nic in nics))
+            (guest / "nics").write_text("".join(_nic_line(vmid, nic) for nic in nics))
             self._launch(vmid)
             return self._wait_booting(vmid)
 
@@ -104,7 +105,8 @@ class NamespaceRuntime:
             if first is None:
                 return
             self._forget_nic(vmid, slot)
-            outside, inside, mac, bridge = _nic_line(vmid, slot, mac, bridge).split()
+            line = _nic_line(vmid, GuestNic(slot, mac, bridge))
+            outside, inside, mac, bridge = line.split()
             _ip(
                 "link",
                 "add",
@@ -122,7 +124,17 @@ class NamespaceRuntime:
             )
             _ip("link", "set", outside, "master", bridge, "up")
             with (self._guest(vmid) / "nics").open("a") as file:
-                file.write(_nic_line(vmid, slot, mac, bridge))
+                file.write(line)
+
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """Also for the time after the guest's next reboot."""
+        tap = f"tap{vmid}i{slot}"
+        with self._lock(vmid):
+            if _alive(self._guest(vmid) / "pid") is None:
+                return
+            _ip("link", "set", tap, "up" if up else "down")
+            nics = self._guest(vmid) / "nics"
+            nics.write_text("".join(_with_link(line, tap, up=up) for line in nics.read_text().splitlines(True)))
 
     def unplug(self, vmid: int, slot: int) -> None:
         """Take the running guest's NIC away."""
@@ -190,8 +202,14 @@ class NamespaceRuntime:
         nics.write_text("".join(line for line in nics.read_text().splitlines(True) if line.split()[0] != tap))
 
 
-def _nic_line(vmid: int, slot: int, mac: str, bridge: str) -> str:
-    return f"tap{vmid}i{slot} eth{slot} {mac.lower()} {bridge}\n"
+def _nic_line(vmid: int, nic: GuestNic) -> str:
+    state = "" if nic.is_up else f" {_DOWN}"
+    return f"tap{vmid}i{nic.slot} eth{nic.slot} {nic.mac.lower()} {nic.bridge}{state}\n"
+
+
+def _with_link(line: str, tap: str, *, up: bool) -> str:
+    words = line.split()
+    return line if words[0] != tap else " ".join(words[:4] if up else [*words[:4], _DOWN]) + "\n"
 
 
 def _require_bridge(bridge: str) -> None:

@@ -15,6 +15,7 @@ class GuestNic(NamedTuple):
     slot: int
     mac: str
     bridge: str
+    is_up: bool = True  # False: the cable is not plugged in
 
 
 class RuntimeFailed(Exception):
@@ -78,6 +79,9 @@ class GuestRuntime(Protocol):
     def replug(self, vmid: int, slot: int, mac: str, bridge: str) -> None:
         """Give NIC `slot` of the running guest another MAC or bridge, or plug it in when it is new."""
 
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """Plug the cable of NIC `slot` of the running guest in, or pull it."""
+
     def unplug(self, vmid: int, slot: int) -> None:
         """Take NIC `slot` away from the running guest; a NIC that is not there is no error."""
 
@@ -137,6 +141,9 @@ class NoRuntime:
 
     def replug(self, vmid: int, slot: int, mac: str, bridge: str) -> None:
         """A guest without processes has no NIC to change."""
+
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """A guest without processes has no cable."""
 
     def unplug(self, vmid: int, slot: int) -> None:
         """A guest without processes has no NIC to take away."""

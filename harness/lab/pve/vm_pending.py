@@ -126,5 +126,10 @@ def _net_plugged(sim: Simulator, vmid: int, key: str, value: str, features: set[
     )
     if not same_card and "network" not in features:
         return False
-    sim.runtime.replug(vmid, int(key[3:]), new["macaddr"], new.get("bridge", ""))
+    slot, was_down = int(key[3:]), before.get("link_down", "0") == "1"
+    if not same_card or before.get("bridge") != new.get("bridge"):
+        sim.runtime.replug(vmid, slot, new["macaddr"], new.get("bridge", ""))
+        was_down = False
+    if (is_down := new.get("link_down", "0") == "1") != was_down:
+        sim.runtime.set_link(vmid, slot, up=not is_down)
     return True

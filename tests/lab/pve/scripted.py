@@ -98,6 +98,9 @@ class Script:
             raise RuntimeFailed(f"error on hot-unplugging device 'net{slot}'")
         self._guests[vmid].nics[slot] = GuestNic(slot, mac, bridge)
 
+    def set_link(self, vmid: int, slot: int, *, up: bool) -> None:
+        """A script has no cable."""
+
     def unplug(self, vmid: int, slot: int) -> None:
         self._guests[vmid].nics.pop(slot, None)
 
