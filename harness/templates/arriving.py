@@ -53,7 +53,7 @@ def name_of(template: Template, image: Image) -> str:
 def _arrive(bench: Bench, template: Template, cargo: Cargo) -> None:
     image, size, kind = cargo.image, cargo.size_bytes, "imgcopy" if cargo.file else "download"
     on = f"{image.source} to {image.storage} on {bench.contract.hypervisor.name}"
-    said = f" ({size / GIB:.2f} GiB)" if size else ""
+    said = f" ({_said(size)})" if size else ""
     bench.say(f"{'Uploading' if cargo.file else 'Having the hypervisor fetch'} {on}{said}")
     bench.journal.write(f"template_{template.key}", template.vmid or 0, kind, file=cargo.name)
     carry_out(
@@ -123,11 +123,11 @@ def _refuse_full(bench: Bench, cargo: Cargo) -> None:
     if size is None or available is None:
         return
     if size > available:
-        raise _no_room(image.storage, available, f"the image needs {size / GIB:.2f} GiB")
+        raise _no_room(image.storage, available, f"the image needs {_said(size)}")
     if cargo.file and 2 * size > available:
         bench.say(
             f"note: an upload is first kept below /var/tmp; where that is on the same disk as {image.storage}, "
-            f"{available / GIB:.2f} GiB will not do for twice {size / GIB:.2f} GiB"
+            f"{_said(available)} will not do for twice {_said(size)}"
         )
 
 
@@ -138,10 +138,10 @@ def refuse_without_room(bench: Bench, template: Template, volume: ImageVolume) -
     if available is None:
         return
     if volume.used_bytes > available:
-        raise _no_room(storage.name, available, f"the image holds {volume.used_bytes / GIB:.2f} GiB")
+        raise _no_room(storage.name, available, f"the image holds {_said(volume.used_bytes)}")
     if volume.size_bytes > available:
         bench.say(
-            f"note: the disk is {volume.size_bytes / GIB:.1f} GiB, {storage.name} has {available / GIB:.1f} GiB free: "
+            f"note: the disk is {_said(volume.size_bytes)}, {storage.name} has {_said(available)} free: "
             "it fits as long as it stays thin"
         )
     if storage.thin_pool is not None:
@@ -165,10 +165,14 @@ def _storage(bench: Bench, name: str) -> ObservedStorage:
     return found
 
 
+def _said(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / (1 << 20):.1f} MiB"
+
+
 def _no_room(storage: str, available: int, needs: str) -> Unsafe:
     return Unsafe(
         tried="import a template",
         on=f"the storage {storage}",
-        happened=f"{needs}, it has {available / GIB:.2f} GiB free; no VM was made",
+        happened=f"{needs}, it has {_said(available)} free; no VM was made",
         do=f"Free space on {storage}, or declare another storage",
     )

@@ -178,7 +178,7 @@ def _create(bench: Bench, template: Template, image: Image, vmid: int) -> Observ
     volume = arriving.bring_image(bench, template, image)
     arriving.refuse_without_room(bench, template, volume)
     on = f"{template.name} (VM {vmid})"
-    bench.say(f"Making {on} of {volume.volid}, {volume.size_bytes / (1 << 30):.1f} GiB")
+    bench.say(f"Making {on} of {volume.volid}")
     bench.journal.write(_line(template), vmid, "create", image=_image_id(image))
     carry_out(
         bench,

@@ -28,7 +28,9 @@ def scratch_guest(contract: Contract, template: Template) -> Guest:
             happened="the inventory declares no scratch VM to test it on",
             do="Declare mgmt_site.scratch_vmid, and mgmt_site.scratch_host: a host with a MAC and a DHCP reservation",
         )
-    own = next((guest.ssh for guest in contract.guests if guest.template == template.key), None)
+    # The automation user's key: of the VMs that are to be made of it, or of the others while there are none.
+    users = sorted(contract.guests, key=lambda guest: guest.template != template.key)
+    own = users[0].ssh if users else None
     return Guest(
         name=contract.scratch.name,
         fqdn=f"{contract.scratch.name}.{contract.domain}",

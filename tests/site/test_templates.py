@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.lab.disks import ARTIFACTS_INSIDE
-from harness.lab.paths import IMAGE, MACHINES
+from harness.lab.paths import IMAGE
 from tests.site.driver import ROOT, Ended, Site
 
 NAME = "debian-lab-13"
@@ -47,8 +47,9 @@ def inventory(bare: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inventory")
     shutil.copytree(ROOT / "inventory/lab", folder / "lab")
     image = fit_image()
-    served = MACHINES / "core-rt01/root" / ARTIFACTS_INSIDE[1:]
-    (served / f"{NAME}.raw").write_bytes(image)
+    hosts = json.loads(bare.invoke("lab.status", "--json").out)["hosts"]
+    router = next(host["pid"] for host in hosts if host["name"] == "core-rt01")
+    (Path(f"/proc/{router}/root{ARTIFACTS_INSIDE}") / f"{NAME}.raw").write_bytes(image)
     with (folder / "lab/host_vars/hv01.yml").open("a") as file:
         file.write(
             f"    {NAME}:\n"

@@ -240,7 +240,7 @@ def test_a_template_without_an_image(world: BenchWorld) -> None:
 
 def test_no_room_for_the_image_is_told_before(world: BenchWorld) -> None:
     world.simulated.control(op="fill-storage", storage="local", available_bytes=1000)
-    with pytest.raises(Unsafe, match=r"the storage local: the image needs 0\.00 GiB"):
+    with pytest.raises(Unsafe, match=r"the storage local: the image needs 0\.2 MiB, it has 0\.0 MiB free"):
         world.bring()
     assert world.simulated.writes() == 0
 
