@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from harness.lab.disks import ARTIFACTS_INSIDE
-from harness.lab.paths import IMAGE
 from tests.site.driver import ROOT, Ended, Site
 
 NAME = "debian-lab-13"
@@ -26,18 +25,18 @@ ExecStartPre=/usr/sbin/sshd -t
 
 
 def fit_image() -> bytes:
-    """The lab's guest, with an empty machine-id and without host keys: a disk of the lab is a file tree."""
+    """The lab's guest, with an empty machine-id and without host keys: what an image of the lab holds lies over it."""
     target = io.BytesIO()
-
-    def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if "etc/ssh/ssh_host_" in member.name or member.name == "./etc/machine-id" else member
-
+    written = {"etc/machine-id": "", "etc/systemd/system/ssh.service.d/keys.conf": MAKE_KEYS}
     with tarfile.open(fileobj=target, mode="w") as archive:
-        archive.add(IMAGE / "content", arcname=".", filter=keep)
-        for name, content in (("etc/machine-id", ""), ("etc/systemd/system/ssh.service.d/keys.conf", MAKE_KEYS)):
-            member = tarfile.TarInfo(f"./{name}")
+        for name, content in written.items():
+            member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o644
             archive.addfile(member, io.BytesIO(content.encode()))
+        for name in ("ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"):
+            gone = tarfile.TarInfo(f"etc/ssh/{name}")
+            gone.type = tarfile.CHRTYPE  # the device 0/0: overlayfs has the file for deleted
+            archive.addfile(gone)
     return target.getvalue()
 
 
