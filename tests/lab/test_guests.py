@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import lab
-from tests.lab.client import LOGS, METRICS, NODE, Api, shell, wait
+from tests.lab.client import LOGS, METRICS, NODE, Api, listens, shell, wait
 
 pytestmark = pytest.mark.lab
 
@@ -55,6 +55,34 @@ def test_full_clone_keeps_what_was_written_before(metrics: Api) -> None:
     finally:
         metrics.run("POST", f"{NODE}/qemu/{LOGS.vmid}/status/stop")
         metrics.run("DELETE", f"{NODE}/qemu/{LOGS.vmid}")
+
+
+def test_restored_guest_has_the_files_of_the_backup_and_boots(metrics: Api) -> None:
+    shell(METRICS.name, "sudo rm /etc/issue; echo saved | sudo tee /etc/kept; sync")
+    metrics.run("POST", f"{NODE}/vzdump", vmid=METRICS.vmid, storage="local", compress="zstd", mode="snapshot")
+    backups = metrics.call("GET", f"{NODE}/storage/local/content", content="backup", vmid=METRICS.vmid)
+    [volid] = [item["volid"] for item in backups]
+    shell(METRICS.name, "echo spoilt | sudo tee /etc/kept /etc/issue")
+    metrics.run("POST", f"{NODE}/qemu/{METRICS.vmid}/status/stop")
+    metrics.run("POST", f"{NODE}/qemu", vmid=METRICS.vmid, archive=volid, force=1)
+    metrics.start(METRICS)
+    assert shell(METRICS.name, "cat /etc/kept; test ! -e /etc/issue && echo gone").split() == ["saved", "gone"]
+    assert shell(METRICS.name, "systemctl is-failed --quiet ssh || echo well") == "well"
+    metrics.run("DELETE", f"{NODE}/storage/local/content/{volid}")
+
+
+def test_guest_whose_cable_is_pulled_answers_only_through_its_agent(metrics: Api) -> None:
+    """How a restored copy is looked at beside its original."""
+    config, off = f"{NODE}/qemu/{METRICS.vmid}/config", f"virtio={METRICS.mac},bridge=vmbr0,link_down=1"
+    metrics.run("POST", f"{NODE}/qemu/{METRICS.vmid}/status/stop")
+    metrics.call("PUT", config, net0=off)
+    metrics.run("POST", f"{NODE}/qemu/{METRICS.vmid}/status/start")
+    ping = f"{metrics.url}/api2/json{NODE}/qemu/{METRICS.vmid}/agent/ping"
+    wait(lambda: metrics.session.post(ping, timeout=60).ok or None, deadline_s=30, what="agent")
+    assert metrics.holds_address(METRICS) is None
+    assert listens(METRICS.address) is None
+    metrics.call("PUT", config, net0=off.removesuffix(",link_down=1"))
+    metrics.wait_reachable(METRICS)
 
 
 def test_restarted_simulator_finds_its_guests(metrics: Api) -> None:

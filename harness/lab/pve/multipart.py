@@ -47,14 +47,23 @@ def receive(source: Source, length: int, boundary: bytes) -> Form:
         position = _ORDER.index(name)
         if filename is not None:
             file = Path(f"/var/tmp/pveupload-{secrets.token_hex(16)}")  # noqa: S108 - where PVE puts it, by its own name
-            with file.open("xb") as target:
-                for piece in reader.until(b"\r\n--" + boundary):
-                    target.write(piece)
-            reader.drain()
+            _store(reader, file, boundary)
             return Form(fields | {"filename": filename, "tmpfilename": str(file)}, file)
         fields[name] = b"".join(reader.until(b"\r\n--" + boundary)).decode()
         if reader.line() == b"--":
             return Form(fields, None)
+
+
+def _store(reader: _Reader, file: Path, boundary: bytes) -> None:
+    """Nothing is left of an upload that breaks off."""
+    try:
+        with file.open("xb") as target:
+            for piece in reader.until(b"\r\n--" + boundary):
+                target.write(piece)
+        reader.drain()
+    except (MultipartError, OSError):
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _named(reader: _Reader) -> tuple[str, str | None]:

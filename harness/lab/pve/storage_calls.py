@@ -145,6 +145,8 @@ def _volume(call: Call, volid: str, record: dict[str, Any]) -> dict[str, Any]:
         keys += ["parent", "used"]
     extra = {"subtype": "qemu"} if record["content"] == "backup" else {}
     optional = {key: record[key] for key in ("notes", "protected") if record.get(key)}
+    if "notes" in optional:
+        optional["notes"] = optional["notes"].split("\n", 1)[0]  # a list shows the first line
     return {"volid": volid} | {key: record[key] for key in keys} | extra | optional
 
 

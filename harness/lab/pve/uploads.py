@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shutil
 import ssl
 import urllib.error
@@ -36,8 +37,9 @@ _FETCH_TIMEOUT_S = 30
 
 def _upload(call: Call) -> object:
     sim, params = call.sim, call.params
-    sent = Path(str(params["tmpfilename"]))
     volid = _target(call)
+    given = Path(str(params["tmpfilename"]))
+    sent = given.rename(given.with_name(f"pveupload-{secrets.token_hex(16)}"))  # the server removes what nobody took
 
     def work(worker: Worker) -> None:
         try:
@@ -147,8 +149,10 @@ def _fetch(call: Call, part: Path, worker: Worker) -> None:
     trust = ssl.create_default_context()
     if not call.params.get("verify-certificates", 1):
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # the caller asked the node for it
+    # PVE takes a proxy from its own configuration only, never from its environment.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
     try:
-        with urllib.request.urlopen(call.params["url"], timeout=_FETCH_TIMEOUT_S, context=trust) as source:  # noqa: S310 - the schema allows http(s) alone
+        with opener.open(call.params["url"], timeout=_FETCH_TIMEOUT_S) as source:
             length = source.headers.get("Content-Length")
             worker.log(f"Length: {length or 'unspecified'}")
             _write(source.read, part, room)

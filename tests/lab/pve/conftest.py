@@ -43,7 +43,6 @@ def seed(folder: Path) -> Mapping[str, Any]:
             {"path": "/", "roles": ["Audit"], "users": ["audit@pve"], "tokens": ["audit@pve!ro"]},
             {"path": "/pool/mgmt", "roles": ["Maker"], **maker},
             {"path": "/storage/local-lvm", "roles": ["Store"], **maker},
-            {"path": "/storage/local", "roles": ["Store"], **maker},
             {"path": "/sdn/zones/localnetwork", "roles": ["Net"], **maker},
         ],
         "storages": storages(folder),

@@ -14,6 +14,7 @@ from harness.wait import wait_until
 from tests.lab.pve.served import NODE, Node
 
 VM = f"{NODE}/qemu/130"
+STORE = {"path": "/storage/local", "roles": "Store", "users": "maker@pve", "tokens": "maker@pve!ci"}
 MAC = "02:DE:99:01:01:01"
 
 
@@ -122,8 +123,9 @@ def test_notes_protection_and_retention_of_archives(node: Node) -> None:
     second, third = _back_up(node, 200), _back_up(node, 200)
     assert [item["volid"] for item in _backups(node, 200)] == [first, second, third]
     listed = _backups(node, 200)[0]
-    assert (listed["notes"], listed["protected"], listed["format"]) == ("alone 200 hv01\nend", 1, "vma.zst")
+    assert (listed["notes"], listed["protected"], listed["format"]) == ("alone 200 hv01", 1, "vma.zst")
     one = f"{NODE}/storage/local/content/{first}"
+    assert node.read(one)["notes"] == "alone 200 hv01\nend"
     assert listed["size"] == node.read(one)["size"] > 0
     assert node.run("DELETE", one) == f"cannot remove protected volume '{first.partition(':')[2]}' on 'local'"
     retention = {"prune-backups": "keep-last=1"}
@@ -220,6 +222,19 @@ def test_a_restore_without_room_has_already_lost_the_old_disk(node_with_disks: N
     assert (node.disk(130) / "notes").read_text() == "as it was"
 
 
+def test_a_restore_that_is_killed_leaves_its_lock_and_no_disk(node_with_disks: Node) -> None:
+    node, volid = node_with_disks, _back_up(node_with_disks)
+    node.control(op="fault", kind="task-kill", task="qmrestore", times=1)
+    assert _restore(node, volid, force=1) == "unexpected status"
+    assert _config(node)["lock"] == "create"
+    assert not node.disk(130).exists()
+    reply = node.ask("POST", f"{NODE}/qemu", {"vmid": 130, "archive": volid, "force": 1})
+    assert reply.reason == "unable to restore VM 130 - VM is locked (create)"
+    assert node.run("DELETE", VM, {"skiplock": 1}) == "OK"
+    assert _restore(node, volid) == "OK"
+    assert (node.disk(130) / "notes").read_text() == "as it was"
+
+
 def test_a_damaged_archive_fails_as_vma_does(node_with_disks: Node) -> None:
     node = node_with_disks
     (node.disk(130) / "big").write_bytes(os.urandom(300_000))
@@ -252,6 +267,7 @@ def test_a_stop_mode_backup_restarts_the_guest(scripted_node: Node) -> None:
 
 def test_who_may_back_up_and_restore(node: Node) -> None:
     """The maker may with VMs of its pool; a VM that has left it takes its backups out of the maker's sight."""
+    node.ask("PUT", "/access/acl", STORE)
     assert node.run("POST", f"{NODE}/qemu/9000/clone", {"newid": 130, "name": "c130", "pool": "mgmt"}) == "OK"
     reply = node.ask("POST", f"{NODE}/vzdump", {"vmid": 130, "storage": "local"}, user="maker")
     assert node.ended(reply.data) == "OK"

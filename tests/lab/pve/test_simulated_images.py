@@ -139,11 +139,13 @@ def test_a_download_is_done_once_and_never_overwrites(node: Node, served: tuple[
 
 
 def test_a_download_needs_the_right_to_reach_out(node: Node) -> None:
+    maker = {"users": "maker@pve", "tokens": "maker@pve!ci"}
+    node.ask("PUT", "/access/acl", {"path": "/storage/local", "roles": "Store", **maker})
     node.ask("PUT", "/access/roles/Store", {"privs": "Datastore.AllocateTemplate", "append": 1})
     wanted = {"content": "import", "filename": "a.raw", "url": "http://127.0.0.1:9/a.raw"}
     assert node.ask("POST", f"{STORE}/download-url", wanted, user="maker").status == 403
     node.ask("POST", "/access/roles", {"roleid": "Out", "privs": "Sys.AccessNetwork"})
-    node.ask("PUT", "/access/acl", {"path": NODE, "roles": "Out", "users": "maker@pve", "tokens": "maker@pve!ci"})
+    node.ask("PUT", "/access/acl", {"path": NODE, "roles": "Out", **maker})
     reply = node.ask("POST", f"{STORE}/download-url", wanted, user="maker")
     assert "Connection refused" in node.ended(reply.data)
 
