@@ -230,6 +230,47 @@ def inventory_import(
     _end(run(_folder(inventory), site, Access(url, fingerprint, token, _path(secret_file), node)))
 
 
+TEMPLATE = {"template": "a key of mgmt_hypervisor.templates (default: the only one)"}
+
+
+@task(name="import", help={**SITE, **TEMPLATE, **JSON})
+def template_import(
+    _: Context, site: str = "lab", inventory: str | None = None, template: str | None = None, json: bool = False
+) -> None:
+    """Make the declared template of its image and test it: 0 it is fit, 1 it is not, 2 it could not be brought."""
+    from harness.commands.template import import_template as run
+
+    _end(run(_folder(inventory), site, template, as_json=json))
+
+
+@task(name="build", help={**SITE, **TEMPLATE, **JSON})
+def template_build(
+    _: Context, site: str = "lab", inventory: str | None = None, template: str | None = None, json: bool = False
+) -> None:
+    """Have the image factory build the declared template with packer, and test it."""
+    from harness.commands.template import build_template as run
+
+    _end(run(_folder(inventory), site, template, as_json=json))
+
+
+@task(name="test", help={**SITE, **TEMPLATE, **JSON})
+def template_test(
+    _: Context, site: str = "lab", inventory: str | None = None, template: str | None = None, json: bool = False
+) -> None:
+    """Test a template that is there on a clone of it, and keep the result in its notes."""
+    from harness.commands.template import test_template as run
+
+    _end(run(_folder(inventory), site, template, as_json=json))
+
+
+@task(name="list", help={**SITE, **JSON})
+def template_list(_: Context, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """The templates of the site: which are there, tested, usable, and how many VMs were made of each."""
+    from harness.commands.template import list_templates as run
+
+    _end(run(_folder(inventory), site, as_json=json))
+
+
 @task(name="render", help=SITE)
 def router_render(_: Context, site: str = "lab", inventory: str | None = None) -> None:
     """What the core router should be given, as text to review."""
@@ -339,4 +380,6 @@ namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, veri
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")
+template_tasks = (template_import, template_build, template_test, template_list)
+namespace.add_collection(Collection(*template_tasks), name="template")
 namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -127,6 +127,39 @@ class Guest:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A disk image that a template is made of; exactly one of `file` and `url` is set."""
+
+    file: Path | None
+    url: str | None  # of the artifact server; the hypervisor fetches it itself
+    algorithm: str  # sha256, sha512
+    checksum: str  # hexadecimal, lowercase
+    storage: str  # takes content `import`
+    memory_mib: int
+    cores: int
+    cpu: str
+    bridge: str
+
+    @property
+    def source(self) -> str:
+        return self.url or str(self.file)
+
+    @property
+    def format(self) -> str:
+        """What PVE takes it for: its extension."""
+        return self.source.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Factory:
+    """How the owner's image factory is called: `packer build` of `file` in `folder`."""
+
+    folder: Path
+    file: str
+    token: ApiToken | None  # handed over in the environment
+
+
+@dataclass(frozen=True)
 class Template:
     """A template the inventory names; looked up by `name`, and by `vmid` where it is fixed."""
 
@@ -138,6 +171,10 @@ class Template:
     build_mark: str  # text the image factory puts into the notes
     user: str  # the automation user in the image
     declared: Declared
+    image: Image | None = None  # None: it is brought by other means
+    factory: Factory | None = None
+    max_disk_gib: int = 64  # a virtual disk larger than this is a finding
+    accepts: Mapping[str, str] = field(default_factory=dict)  # findings of the fitness test -> why they may be
 
 
 @dataclass(frozen=True)
@@ -229,6 +266,14 @@ class RouterApi:
 
 
 @dataclass(frozen=True)
+class Scratch:
+    """The host that a template's test clone is for a minute: its reservation is on the router like any other."""
+
+    name: str
+    nic: Nic
+
+
+@dataclass(frozen=True)
 class Router:
     """The core router, or the bootstrap authority that stands in for it."""
 
@@ -305,6 +350,8 @@ class Contract:
     guest_deadline_s: float
     known_hosts: tuple[Path, ...]  # pinned host keys, committed beside the inventory first
     state_dir: Path  # journal, learned host keys, reports; outside the inventory
+    scratch_vmid: VmId | None = None  # the VMID of VMs that are made for a proof and removed again
+    scratch: Scratch | None = None
     site_folder: Path = Path()  # where relative commands and vault files of secret references start
 
     def guest(self, name: str) -> Guest:

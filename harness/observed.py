@@ -42,6 +42,17 @@ class ObservedGuest:
 
 
 @dataclass(frozen=True)
+class ObservedThinPool:
+    """The thin pool behind a storage. It ends when either runs out, and an end of the metadata ends all its volumes."""
+
+    name: str  # vg/lv
+    data_bytes: int
+    data_used_bytes: int
+    metadata_bytes: int
+    metadata_used_bytes: int
+
+
+@dataclass(frozen=True)
 class ObservedStorage:
     name: str
     type: str
@@ -51,6 +62,7 @@ class ObservedStorage:
     total_bytes: int | None
     available_bytes: int | None
     source: str
+    thin_pool: ObservedThinPool | None = None  # None: no thin pool, or not for this credential to see
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def provision(
             if ready is not None:
                 ready({change.guest for change in plan.changes})
         shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
+        for warning in plan.warnings:
+            shared.tell(None, None, "note", warning)
         results = _all_at_once(shared, plan.changes, limits)
         notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()
     for note in notes:

@@ -77,6 +77,10 @@ class Site(Model):
     planned: dict[str, Reason] = Field({}, description="responsibilities that no VM carries yet, with the reason")
     exceptions: list[AllowedStranger] = Field([], description="VMs that may be on the hypervisor without being ours")
     guest_deadline_s: Annotated[float, Field(gt=0)] = 90
+    scratch_vmid: VmId | None = Field(None, description="the VMID of VMs that are made for a proof and removed again")
+    scratch_host: str | None = Field(
+        None, description="the host whose MAC and reservation the test clone of a template gets"
+    )
 
 
 class Waiver(Model):
@@ -215,7 +219,42 @@ class BackupJob(Model):
     keep: Keep = Field(description="how many backups stay")
 
 
+ImageFile = Annotated[str, Field(pattern=r"^\S.*\.(qcow2|raw)$")]
+ImageUrl = Annotated[str, Field(pattern=r"^https?://\S+\.(qcow2|raw)$")]
+Checksum = Annotated[str, Field(pattern=r"^(sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})$")]
+
 RoleName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
+
+
+class Image(Model):
+    """What a template is made of, and the VM around it as the image factory defines it."""
+
+    file: ImageFile | None = Field(None, description="the image; relative to the site folder")
+    url: ImageUrl | None = Field(None, description="http(s)://… of the artifact server; the hypervisor fetches it")
+    checksum: Checksum = Field(description="sha256:… or sha512:… of the image; nothing is imported without it")
+    storage: str | None = Field(None, description="a storage that takes `import`; nothing: the only one that does")
+    memory_mib: Annotated[int, Field(ge=16)] = 4096
+    cores: Annotated[int, Field(ge=1, le=128)] = 4
+    cpu: Reason = "host"
+    bridge: str | None = Field(None, description="a key of mgmt_hypervisor.bridges; nothing: the first one")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Image:
+        if (self.file is None) == (self.url is None):
+            raise PydanticCustomError("not_one", "exactly one of file, url")
+        if "@" in (self.url or ""):  # judged here, where what is found is not shown
+            raise PydanticCustomError("credential", "a url without a user and a password")
+        return self
+
+
+class Factory(Model):
+    """The owner's image factory: `packer build` of one file in its folder."""
+
+    folder: Reason = Field(description="the folder packer is started in; relative to the site folder")
+    file: Reason = Field(description="the template packer builds, such as fedora-43.pkr.hcl")
+    token: Token | None = Field(
+        None, description="the API token packer gets in TF_VAR_proxmox_token_id and TF_VAR_proxmox_token_secret"
+    )
 
 
 class Template(Model):
@@ -225,6 +264,18 @@ class Template(Model):
     os: Reason
     build_mark: Reason = Field(description="the text that the image factory leaves in the notes")
     user: Reason = Field(description="the automation user in the image")
+    image: Image | None = Field(None, description="what template.import makes it of")
+    factory: Factory | None = Field(None, description="how template.build has it built")
+    max_disk_gib: Annotated[int, Field(ge=1)] = Field(64, description="the largest virtual disk that is no mistake")
+    accepts: dict[Literal["machine-id", "host-keys"], Reason] = Field(
+        {}, description="findings of the fitness test that are known, with the reason why the template may be used"
+    )
+
+    @model_validator(mode="after")
+    def _import_needs_vmid(self) -> Template:
+        if self.image is not None and self.vmid is None:
+            raise PydanticCustomError("no_vmid", "a vmid beside image: an imported template's number is declared")
+        return self
 
 
 class Hypervisor(Model):

@@ -14,9 +14,12 @@ from harness.contract import (
     BackupJob,
     Bridge,
     Contract,
+    Declared,
+    Factory,
     Guest,
     Hardware,
     Hypervisor,
+    Image,
     Mac,
     Nic,
     Packages,
@@ -24,6 +27,7 @@ from harness.contract import (
     Reservation,
     Router,
     RouterApi,
+    Scratch,
     SecretRef,
     Segment,
     Service,
@@ -72,6 +76,8 @@ def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
         guest_deadline_s=settings.guest_deadline_s,
         known_hosts=(*dict.fromkeys(pinned), state_dir / "known_hosts"),
         state_dir=state_dir,
+        scratch_vmid=VmId(settings.scratch_vmid) if settings.scratch_vmid else None,
+        scratch=_scratch(inventory, hypervisor, segments),
         site_folder=inventory.folder,
     )
 
@@ -113,16 +119,7 @@ def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
         storages=tuple(Storage(name, one.type, frozenset(one.content)) for name, one in said.storages.items()),
         pool=said.pool,
         templates={
-            key: Template(
-                key=key,
-                name=one.name,
-                vmid=VmId(one.vmid) if one.vmid else None,
-                storage=one.storage,
-                os=one.os,
-                build_mark=one.build_mark,
-                user=one.user,
-                declared=host.at(top, "templates", key),
-            )
+            key: _template(inventory, said, key, one, host.at(top, "templates", key))
             for key, one in said.templates.items()
         },
         declared=host.at(top),
@@ -132,6 +129,70 @@ def _hypervisor(inventory: Inventory, host: Host) -> Hypervisor:
         nested=said.nested,
         roles_after=tuple(said.roles_after),
     )
+
+
+def _template(
+    inventory: Inventory, hypervisor: models.Hypervisor, key: str, said: models.Template, declared: Declared
+) -> Template:
+    return Template(
+        key=key,
+        name=said.name,
+        vmid=VmId(said.vmid) if said.vmid else None,
+        storage=said.storage,
+        os=said.os,
+        build_mark=said.build_mark,
+        user=said.user,
+        declared=declared,
+        image=_image(inventory, hypervisor, said.image) if said.image else None,
+        factory=_factory(inventory, said.factory) if said.factory else None,
+        max_disk_gib=said.max_disk_gib,
+        accepts={str(check): reason for check, reason in said.accepts.items()},
+    )
+
+
+def _image(inventory: Inventory, hypervisor: models.Hypervisor, said: models.Image) -> Image:
+    algorithm, _, checksum = said.checksum.partition(":")
+    takers = (name for name, storage in hypervisor.storages.items() if "import" in storage.content)
+    return Image(
+        file=_path(inventory, said.file),
+        url=said.url,
+        algorithm=algorithm,
+        checksum=checksum.lower(),
+        storage=said.storage or next(takers),
+        memory_mib=said.memory_mib,
+        cores=said.cores,
+        cpu=said.cpu,
+        bridge=said.bridge or next(iter(hypervisor.bridges)),
+    )
+
+
+def _factory(inventory: Inventory, said: models.Factory) -> Factory:
+    token = ApiToken(said.token.id, _secret(inventory, said.token.secret)) if said.token else None
+    return Factory(folder=_path(inventory, said.folder) or Path(), file=said.file, token=token)
+
+
+def _scratch(inventory: Inventory, hypervisor: Hypervisor, segments: Mapping[str, Segment]) -> Scratch | None:
+    """On the bridge of its segment, as any VM there."""
+    name = inventory.settings.scratch_host
+    if name is None:
+        return None
+    host = inventory.hosts[name]
+    claim = next(claim for claim in host.claims if claim.reserved)
+    address = parse_address(claim.ip)
+    segment = next(one for one in segments.values() if address in one.subnet)
+    bridge = next(one.name for one in hypervisor.bridges if segment.name in one.segments)
+    nic = Nic(
+        key=claim.key,
+        slot="net0",
+        mac=normal_mac(claim.mac) or Mac(""),
+        address=IPv4Interface(f"{address}/{segment.subnet.prefixlen}"),
+        segment=segment,
+        bridge=bridge,
+        model="virtio",
+        vlan_tag=None,
+        declared=host.at("infrastructure", "interfaces", claim.key, "mac"),
+    )
+    return Scratch(name, nic)
 
 
 def _packages(inventory: Inventory, said: models.Packages) -> Packages:

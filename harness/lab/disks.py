@@ -176,6 +176,7 @@ def _write_pve(spec: LabSpec, credentials: Credentials, upper: Path) -> None:
     write_file(node / "pve-ssl.pem", credentials.tls_certificate, 0o640)
     write_file(upper / "etc/pve/pve-root-ca.pem", credentials.ca_certificate, 0o640)
     link(upper / "etc/pve/local", f"nodes/{spec.hypervisor.name}")
+    (upper / "var/lib/vz").mkdir(parents=True)  # the storage `local`; without its folder it has no space
     secrets = upper / "etc/mgmt-lab"
     secrets.mkdir(mode=0o700)
     write_file(secrets / "seed.json", json.dumps(seed_of(spec), indent=1))

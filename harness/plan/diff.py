@@ -8,7 +8,7 @@ from harness.contract import Contract, Guest
 from harness.observed import ObservedGuest, ObservedNic, ObservedSite
 from harness.plan.changes import Change, CloneChoice, Difference, Plan, Refusal
 from harness.plan.marks import has_mark, is_unfinished, parse_provenance, tags_of
-from harness.plan.room import memory_findings, space_findings
+from harness.plan.room import cost_findings, memory_findings, space_findings
 from harness.plan.templates import choose_clone
 
 # The whole content of a clone's configuration until its first disk is there (qemu-server, clone_vm).
@@ -35,6 +35,7 @@ def diff(contract: Contract, observed: ObservedSite, only: Set[str] | None = Non
     for refused, warned in (memory_findings(contract, observed, bool(cloned)), space_findings(cloned, observed)):
         refusals.extend(refused)
         warnings.extend(warned)
+    warnings.extend(cost_findings(changes))
     warnings.extend(_unmarked(cloned))
     return Plan(tuple(changes), tuple(differences), _unique(refusals), tuple(warnings))
 

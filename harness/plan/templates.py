@@ -8,6 +8,7 @@ from typing import Literal
 from harness.contract import Contract, Guest, Template
 from harness.observed import ObservedGuest, ObservedSite, ObservedStorage
 from harness.plan.changes import CloneChoice, Refusal
+from harness.plan.fitness import is_untested, unfit_for
 from harness.plan.marks import Provenance, build_of, notes_of_a_new_clone
 
 LOCAL_TYPES = frozenset({"dir", "btrfs", "lvm", "lvmthin", "zfspool"})
@@ -21,7 +22,15 @@ def choose_clone(contract: Contract, guest: Guest, observed: ObservedSite) -> Cl
     vm = find_template(template, observed)
     if isinstance(vm, Refusal):
         return vm
-    volumes = {slot: text for slot, text in vm.disks.items() if "media=cdrom" not in text}
+    if why := unfit_for(template, vm.description):
+        return Refusal(None, f"template {template.name} ({vm.vmid}) {why}", cure(template, vm))
+    return clone_of(contract, guest, vm, observed)
+
+
+def clone_of(contract: Contract, guest: Guest, vm: ObservedGuest, observed: ObservedSite) -> CloneChoice | Refusal:
+    """How this template is cloned, whether it is fit or not."""
+    template = contract.hypervisor.templates[guest.template]
+    volumes = data_disks(vm)
     storages = {text.partition(":")[0] for text in volumes.values()}
     found = _local_storage(template, vm, storages, observed)
     if isinstance(found, Refusal):
@@ -35,7 +44,6 @@ def choose_clone(contract: Contract, guest: Guest, observed: ObservedSite) -> Cl
         )
     target = guest.storage if mode == "full" and guest.storage else found.name
     notes = Provenance(contract.site, guest.name, template.name, build_of(template, vm.description), mode)
-    size = sum(volume_bytes(text) for text in volumes.values())
     return CloneChoice(
         template=template.name,
         template_vmid=vm.vmid,
@@ -43,9 +51,18 @@ def choose_clone(contract: Contract, guest: Guest, observed: ObservedSite) -> Cl
         target=target,
         moves=target != found.name,
         reason=reason,
-        disk_bytes=size,
+        disk_bytes=disk_bytes(vm),
         notes=notes_of_a_new_clone(notes),
     )
+
+
+def data_disks(vm: ObservedGuest) -> dict[str, str]:
+    return {slot: text for slot, text in vm.disks.items() if "media=cdrom" not in text}
+
+
+def disk_bytes(vm: ObservedGuest) -> int:
+    """All its disks together, as large as they may grow."""
+    return sum(volume_bytes(text) for text in data_disks(vm).values())
 
 
 def find_template(template: Template, observed: ObservedSite) -> ObservedGuest | Refusal:
@@ -73,7 +90,26 @@ def find_template(template: Template, observed: ObservedSite) -> ObservedGuest |
     return Refusal(
         None,
         f"there is no {said}{unseen} on the hypervisor{other}",
-        f"Bring the template to the hypervisor, or correct {template.declared}",
+        f"{_bring(template)}, or correct {template.declared}",
+    )
+
+
+def _bring(template: Template) -> str:
+    if template.image is not None:
+        return f"Import it (./invoke template.import --template {template.key})"
+    if template.factory is not None:
+        return f"Have it built (./invoke template.build --template {template.key})"
+    return "Bring the template to the hypervisor"
+
+
+def cure(template: Template, vm: ObservedGuest) -> str:
+    """What to do about a template that may not be used."""
+    test = f"./invoke template.test --template {template.key}"
+    if is_untested(vm.description):
+        return f"Test it: {test}"
+    return (
+        f"Build a template without that fault under a name of its own, or, where `accepts` may name it, say why in "
+        f"{template.declared}; {test} tests this one again"
     )
 
 

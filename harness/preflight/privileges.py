@@ -38,9 +38,17 @@ def _provision_needs(contract: Contract) -> Iterator[Need]:
     yield from (Need(place, privilege, "MgmtProvision", place) for privilege in ON_THE_POOL)
     templates = hypervisor.templates
     targets = {guest.storage or templates[guest.template].storage for guest in contract.guests}
+    targets |= {template.storage for template in templates.values() if template.image is not None}
     for storage in sorted(targets):
         path = f"/storage/{storage}"
         yield from (Need(path, one, "MgmtStore", path) for one in ("Datastore.AllocateSpace", "Datastore.Audit"))
+    for template in templates.values():
+        if template.image is not None:
+            path = f"/storage/{template.image.storage}"
+            yield Need(path, "Datastore.AllocateTemplate", "MgmtStore", path)
+            if template.image.url is not None:
+                at = f"/nodes/{hypervisor.node}"
+                yield Need(at, "Sys.AccessNetwork", "MgmtNode", at)
     for bridge in sorted({guest.nic.bridge for guest in contract.guests}):
         yield Need(f"{BRIDGES}/{bridge}", "SDN.Use", "MgmtBridge", BRIDGES)
     yield Need(f"/nodes/{hypervisor.node}", "Sys.Audit", "MgmtNode", f"/nodes/{hypervisor.node}")

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from harness.contract import Contract
 from harness.observed import ObservedSite
 from harness.plan import Refusal, diff
+from harness.plan.fitness import unfit_for
 from harness.plan.marks import build_of
-from harness.plan.templates import find_template
+from harness.plan.templates import cure, find_template
 from harness.preflight.model import Finding, failed, note, ok
 
 
@@ -17,6 +18,8 @@ def judge_templates(contract: Contract, observed: ObservedSite) -> Iterator[Find
         found = find_template(template, observed)
         if isinstance(found, Refusal):
             yield failed(found.reason, found.do)
+        elif why := unfit_for(template, found.description):
+            yield failed(f"template {found.name} ({found.vmid}) {why}", cure(template, found))
         elif template.build_mark not in found.description:
             do = "Import a build of the image factory, or mend its build_mark in the inventory"
             yield note(f"template {found.name} (VM {found.vmid}) carries no {template.build_mark!r} in its notes", do)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, overload
 from urllib.parse import urlencode, urlsplit
 
@@ -20,6 +21,7 @@ from harness.evidence import Evidence, Secret
 from harness.pve.auth import TicketAuth, TokenAuth
 from harness.pve.errors import Call, Expired, Forbidden, from_answer, from_transport, not_pve
 from harness.pve.grants import advise_client
+from harness.pve.multipart import Multipart
 from harness.pve.retrying import Patience
 from harness.pve.wire import encode
 from harness.tls import LimitedAdapter, adapter_for
@@ -181,9 +183,45 @@ class Writer(Client):
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         return self._write("DELETE", path, params)
 
+    def upload(self, path: str, fields: Mapping[str, str], file: Path, name: str) -> Any:
+        """Send a file as a form's last field, called `filename` as PVE wants it; never held in memory as a whole."""
+        self._kept.clear()
+        return self._patience.with_write(lambda: self._upload_once(path, fields, file, name), f"POST {path}", self.note)
+
+    def _upload_once(self, path: str, fields: Mapping[str, str], file: Path, name: str) -> Any:
+        call = Call("POST", path, self.url, self.who, self._secret_at, True)
+        with self._session() as session, file.open("rb") as content:
+            with self._lock:
+                self.counts.writes += 1
+            body = Multipart(fields, content, name)
+            try:
+                # Past proxmoxer, which would read the whole file into memory.
+                response = requests.Session.request(
+                    session,
+                    "POST",
+                    f"{self.url}/api2/json{path}",
+                    data=body,
+                    headers={"Content-Type": body.content_type},
+                    allow_redirects=False,
+                )
+                return _uploaded(response, call)
+            except requests.RequestException as error:
+                raise from_transport(error, call) from error
+
     def _write(self, method: str, path: str, params: Mapping[str, Any] | None) -> Any:
         self._kept.clear()
         return self._patience.with_write(lambda: self._send(method, path, params or {}), f"{method} {path}", self.note)
+
+
+def _uploaded(response: requests.Response, call: Call) -> Any:
+    body = _json(response)
+    if response.status_code >= 400:
+        said = body if isinstance(body, dict) else {}
+        error = ResourceException(response.status_code, response.reason, response.reason, said.get("errors"))
+        raise from_answer(error, str(said.get("message") or ""), call)
+    if not isinstance(body, dict) or "data" not in body:
+        raise not_pve(f"status {response.status_code} without data", call)
+    return body["data"]
 
 
 class _Auth(ProxmoxHTTPAuthBase):  # type: ignore[misc]  # proxmoxer has no types

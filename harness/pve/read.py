@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import Refused
@@ -14,6 +14,7 @@ from harness.observed import (
     ObservedGuest,
     ObservedNode,
     ObservedStorage,
+    ObservedThinPool,
 )
 from harness.pve import wire
 from harness.pve.client import Client
@@ -160,7 +161,7 @@ def read_storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
 
 def read_visible_storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
     """The storages this credential may use; not a statement about what else there is."""
-    return _storages(client, node)
+    return _with_thin_pools(client, node, _storages(client, node))
 
 
 def read_bridges(client: Client, node: str) -> tuple[ObservedBridge, ...]:
@@ -240,6 +241,28 @@ def _storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
             source=f"GET {path}",
         )
         for entry in sorted(client.get(path), key=lambda entry: str(entry["storage"]))
+    )
+
+
+def _with_thin_pools(client: Client, node: str, storages: tuple[ObservedStorage, ...]) -> tuple[ObservedStorage, ...]:
+    """PVE tells of thin pools only to those who may audit everything; for others they stay unknown."""
+    thin = [storage for storage in storages if storage.type == "lvmthin" and storage.enabled]
+    if not thin or not read_permissions(client).has("/", "Sys.Audit"):
+        return storages
+    behind = {
+        str(entry["storage"]): f"{entry.get('vgname')}/{entry.get('thinpool')}" for entry in client.get("/storage")
+    }
+    pools = {pool.name: pool for pool in map(_thin_pool, client.get(f"/nodes/{node}/disks/lvmthin"))}
+    return tuple(replace(storage, thin_pool=pools.get(behind.get(storage.name, ""))) for storage in storages)
+
+
+def _thin_pool(entry: Mapping[str, Any]) -> ObservedThinPool:
+    return ObservedThinPool(
+        name=f"{entry['vg']}/{entry['lv']}",
+        data_bytes=int(entry["lv_size"]),
+        data_used_bytes=int(entry["used"]),
+        metadata_bytes=int(entry["metadata_size"]),
+        metadata_used_bytes=int(entry["metadata_used"]),
     )
 
 

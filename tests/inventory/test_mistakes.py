@@ -20,6 +20,7 @@ from tests.inventory.mistakes_of_form import (
 )
 from tests.inventory.mistakes_of_identity import MAC_MISTAKES, SHARED_MISTAKES
 from tests.inventory.mistakes_of_place import CORE_MISTAKES, NETWORK_MISTAKES, PLACE_MISTAKES
+from tests.inventory.mistakes_of_templates import TEMPLATE_MISTAKES
 from tests.inventory.trees import copy_shipped
 
 SITES = ("dvnt", "dvntm", "lab")
@@ -37,6 +38,7 @@ TABLES = {
     "core": CORE_MISTAKES,
     "secret": SECRET_MISTAKES,
     "waiver": WAIVER_MISTAKES,
+    "template": TEMPLATE_MISTAKES,
 }
 CASES = [pytest.param(case, id=f"{table}: {case.name}") for table, cases in TABLES.items() for case in cases]
 

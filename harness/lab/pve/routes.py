@@ -18,6 +18,7 @@ from . import (
     task_calls,
     thin_pool,
     uploads,
+    url_metadata,
     vm_clone,
     vm_create,
     vm_lifecycle,
@@ -33,7 +34,7 @@ from .call import Route
 _MODULES = (
     access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, pools,
     storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
-    thin_pool, uploads, volume_calls, vzdump,
+    thin_pool, uploads, url_metadata, volume_calls, vzdump,
 )  # fmt: skip
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 
