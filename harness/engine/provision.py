@@ -51,7 +51,7 @@ def provision(
     guests that the network would not give their address.
     """
     began = time.monotonic()
-    _check_names(contract, only)
+    check_names(contract, only)
     with site_lock(contract.state_dir, contract.site):
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)
@@ -81,7 +81,8 @@ def refuse(plan: Plan, contract: Contract) -> None:
     )
 
 
-def _check_names(contract: Contract, only: Set[str] | None) -> None:
+def check_names(contract: Contract, only: Set[str] | None) -> None:
+    """Invalid when the inventory has no such guest."""
     unknown = sorted((only or set()) - {guest.name for guest in contract.guests})
     if unknown:
         raise Invalid(
