@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,17 @@ class Played:
     def diff_of(self, host: str) -> str:
         """The diff that is headed by the host's name."""
         return self.said.partition(f"--- before: {host} ")[2].partition("\n\n")[0]
+
+    @property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """What the module returned for each host: of those that failed, and with -v of all."""
+        found = re.findall(r"^(?:ok|changed|fatal): \[(\S+)\](?:: FAILED!)? => (\{.*\})$", self.said, re.MULTILINE)
+        return {host: json.loads(result) for host, result in found}
+
+    @property
+    def sentences(self) -> set[str]:
+        """Why hosts failed, each sentence once."""
+        return {self.results[host]["msg"] for host in self.of_all("failed")}
 
 
 def argv(site: Path, *arguments: str, playbook: str | Path = PLAYBOOK) -> list[str]:
@@ -65,15 +75,3 @@ def read(status: int, said: str) -> Played:
     recap = re.findall(r"^(\S+) +: (ok=.*)$", said, re.MULTILINE)
     counts = {host: {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", line)} for host, line in recap}
     return Played(status, said, counts)
-
-
-def results(site: Path, state: Path, *arguments: str) -> dict[str, dict[str, Any]]:
-    """What the module returned, by host."""
-    played = play(site, state, *arguments, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
-    task = json.loads(played.said)["plays"][0]["tasks"][0]
-    return dict(task["hosts"])
-
-
-def refused(played: Played) -> Sequence[str]:
-    """The sentences that hosts failed with, each once."""
-    return sorted({json.loads(f'"{found}"') for found in re.findall(r'"msg": "((?:[^"\\]|\\.)*)"', played.said)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core tells no t
             happened = f"Could not load the harness with {sys.executable}: {LACKS}."
             do = f"Run {folder}/.venv/bin/ansible-playbook (./invoke --list makes it)."
             return {**result, "failed": True, "msg": f"{happened} {do}"}
+        _end_with_parent()
         return {**result, **answer(self._request(task_vars or {}))}
 
     def _request(self, variables: Mapping[str, Any]) -> Request:
@@ -55,3 +58,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core tells no t
     def _at_once(self, variables: Mapping[str, Any]) -> int:
         forks = int(variables.get("ansible_forks") or 5)
         return min(forks, int(self._task.throttle or forks))
+
+
+def _end_with_parent() -> None:
+    """Ansible ends its processes when it is interrupted, but not when it is killed: an orphan would keep the lock."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
