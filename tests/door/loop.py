@@ -17,8 +17,7 @@ from tests.door.playing import ROOT, Played, play
 from tests.simulators import TOKENS, Simulated
 from tests.wires import Wire
 
-NAMES = ("metrics-vm01", "logs-vm01", "dashboards-vm01", "alerting-vm01", "ansible-vm01")
-NAMES += ("factory-vm01", "bootstrap-vm01", "inventory-vm01", "jump-vm01", "oob-vm01")
+NAMES = tuple(path.stem for path in sorted((ROOT / "inventory/lab/host_vars").glob("*-vm*.yml")))
 
 
 @dataclass
