@@ -18,8 +18,6 @@ from harness.engine.provision import refuse
 from harness.errors import HarnessError
 from harness.site import open_contract
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Request:
@@ -32,8 +30,7 @@ class Request:
     batch: int  # hosts of the play that may come
     at_once: int  # processes that Ansible has side by side
     folder: Path  # private to this task of this run of Ansible
-    tell: Tell
-    warn: Tell
+    tell: Callable[[str], None]  # of a step, as it happens
 
 
 def answer(request: Request) -> Answer:
@@ -42,11 +39,6 @@ def answer(request: Request) -> Answer:
         site = choose_site(request.site_folder, request.sources)
     except HarnessError as error:
         return answer_of_failure(error)
-    if request.at_once < request.batch:
-        request.warn(
-            f"Ansible works on {request.at_once} of {request.batch} hosts at once, and only those are planned and "
-            f"cloned together: --forks {request.batch} takes them all"
-        )
 
     def work(names: Set[str]) -> dict[str, Answer]:
         try:
@@ -76,7 +68,7 @@ def _only(contract: Contract, names: Set[str]) -> Set[str] | None:
     return None if names == {guest.name for guest in contract.guests} else names
 
 
-def _reporter(tell: Tell) -> Callable[[Event], None]:
+def _reporter(tell: Callable[[str], None]) -> Callable[[Event], None]:
     def report(event: Event) -> None:
         if event.state in {"done", "failed", "note"}:
             tell(render_line(event))

@@ -43,21 +43,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core tells no t
         return {**result, **answer(self._request(task_vars or {}))}
 
     def _request(self, variables: Mapping[str, Any]) -> Request:
+        batch = 1 if self._task.run_once else len(variables.get("ansible_play_batch") or ())
         return Request(
             guest=str(variables["inventory_hostname"]),
             site_folder=self._task.args.get("site_folder"),
             sources=tuple(str(source) for source in variables.get("ansible_inventory_sources") or ()),
             check=bool(self._task.check_mode),
-            batch=1 if self._task.run_once else len(variables.get("ansible_play_batch") or ()),
-            at_once=self._at_once(variables),
+            batch=batch,
+            at_once=self._at_once(batch, int(variables.get("ansible_forks") or 5)),
             folder=Path(constants.DEFAULT_LOCAL_TMP) / f"mgmt_guest-{self._task._uuid}",
             tell=display.v,
-            warn=display.warning,
         )
 
-    def _at_once(self, variables: Mapping[str, Any]) -> int:
-        forks = int(variables.get("ansible_forks") or 5)
-        return min(forks, int(self._task.throttle or forks))
+    def _at_once(self, batch: int, forks: int) -> int:
+        if self._task.throttle:
+            return min(forks, int(self._task.throttle))
+        if forks < batch:
+            display.warning(
+                f"Ansible works on {forks} of {batch} hosts at once, and only those are planned and cloned together: "
+                f"--forks {batch} takes them all"
+            )
+        return forks
 
 
 def _end_with_parent() -> None:
