@@ -12,12 +12,13 @@ import yaml
 
 from harness.contract import Contract
 from harness.engine import Limits, Provisioned, provision
+from harness.inventory import load, resolve
 from harness.site import open_contract
 from tests.door.playing import ROOT, Played, play
 from tests.simulators import TOKENS, Simulated
 from tests.wires import Wire
 
-NAMES = tuple(path.stem for path in sorted((ROOT / "inventory/lab/host_vars").glob("*-vm*.yml")))
+NAMES = tuple(guest.name for guest in resolve(load(ROOT / "inventory", "lab"), state_dir=Path()).guests)
 
 
 @dataclass

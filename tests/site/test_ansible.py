@@ -14,6 +14,7 @@ import pytest
 
 from harness import lab
 from harness.wait import wait_until
+from tests.door.loop import NAMES
 from tests.door.playing import ROOT, Played, argv, environment, play, read
 from tests.site.administrator import destroy, vmids
 from tests.site.driver import Site
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.lab
 
 FOLDER = ROOT / "inventory/lab"
 ONE, VMID = "jump-vm01", 138
-ALL = {path.stem for path in (FOLDER / "host_vars").glob("*-vm*.yml")}
+ALL = set(NAMES)
 REFUSED = r"another run is at work \(.*?{pid}.*?since 20\d\d-\d\d-\d\d"
 
 
