@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -86,8 +87,24 @@ def checked(bare: Site) -> Step:
 
 
 @pytest.fixture(scope="module")
-def limited(bare: Site, checked: Step) -> Step:
-    return step(bare, "--diff", f"--limit={ONE}")
+def killed(bare: Site, checked: Step) -> int:
+    """The status of a playbook that was killed while it made one VM."""
+    journal = bare.state / f"lab/journal/{ONE}.jsonl"
+
+    def begun() -> tuple[bool | None, str]:
+        text = journal.read_text() if journal.exists() else ""
+        return '"clone-upid"' in text or None, text
+
+    with subprocess.Popen(argv(FOLDER, f"--limit={ONE}"), cwd=ROOT, env=environment(bare.state)) as running:
+        waited = wait_until(begun, deadline_s=30, first_pause_s=0.05, longest_pause_s=0.05)
+        running.kill()
+    assert waited.value, waited.last_seen
+    return running.returncode
+
+
+@pytest.fixture(scope="module")
+def limited(bare: Site, killed: int) -> Step:
+    return step(bare, "-v", "--diff", f"--limit={ONE}")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +147,12 @@ def test_limit_makes_that_one_alone(limited: Step) -> None:
     assert limited.played.counts.keys() == {ONE}
     assert limited.played.of_all("changed") == {ONE: 1}
     assert limited.vmids == {VMID}
+
+
+def test_a_killed_run_is_finished_by_the_next(killed: int, limited: Step) -> None:
+    assert killed == -signal.SIGKILL
+    assert limited.played.results[ONE]["outcome"] == "finished"
+    assert "-state: " in limited.played.diff_of(ONE)
 
 
 def test_the_playbook_makes_all_that_is_missing(playbook_first: Meeting) -> None:
