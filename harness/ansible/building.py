@@ -59,7 +59,10 @@ def _build(site: Path, names: Set[str], request: Request) -> dict[str, Answer]:
         refuse(found, contract)
         answers = answers_of_plan(contract, found)
     else:
-        answers = answers_of_run(contract, provisioning.carry_out(contract, _reporter(request.tell), only))
+        done = provisioning.carry_out(contract, _reporter(request.tell), only)
+        for retry in done.retries:
+            request.tell(f"asked again: {retry}")
+        answers = answers_of_run(contract, done)
     return {name: answers[name] for name in names}
 
 

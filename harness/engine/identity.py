@@ -6,6 +6,7 @@ from harness.engine.job import Job
 from harness.errors import HarnessError, Refused, TimedOut, Unreachable, Untrusted
 from harness.pve import agent
 from harness.pve.agent import AgentForbids, AgentSilent
+from harness.pve.errors import Locked
 from harness.remote.known_hosts import HostKey
 from harness.remote.personalise import Outcome, parse_outcome
 from harness.wait import wait_until
@@ -44,7 +45,7 @@ def _through_agent(job: Job) -> Outcome | None:
         except (AgentForbids, Refused) as error:
             job.note("identity", f"not through the agent ({error.happened}): over SSH")
             return None
-        except AgentSilent as error:
+        except (AgentSilent, Locked) as error:
             # The script changes nothing the second time, so it may be sent again when its answer was lost.
             if attempt == AGENT_TRIES:
                 job.note("identity", f"the agent does not answer ({error.happened}): over SSH")

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .faults import Counters, Faults
+from .counters import Counters
+from .faults import Faults
 from .host import Host
 from .identity import Identity
 from .locks import ConfigLocks
@@ -68,6 +69,7 @@ def build(options: Options, runtime: GuestRuntime | None = None) -> Simulator:
     options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = State(options.state)
     faults = Faults()
+    state.after_save = faults.saved
     if runtime is None:
         runtime = _runtime(options, state)
     storages = Storages(state, options.state)
