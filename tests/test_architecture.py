@@ -14,10 +14,19 @@ ROOT = Path(__file__).parent.parent
 BASE = {"errors", "wait", "evidence", "tls", "silence"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal"}
-COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "site", "preflight", "importing", "bootstrap"} | {
-    "templates"
+COMPOSITION = {
+    "engine",
+    "verify",
+    "report",
+    "pytest_plugin",
+    "site",
+    "preflight",
+    "importing",
+    "bootstrap",
+    "provisioning",
+    "templates",
 }
-SURFACE = {"commands"}
+SURFACE = {"commands", "ansible"}
 LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)
 
 

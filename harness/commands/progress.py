@@ -44,12 +44,7 @@ class GuestProgress:
 
     def _print(self, event: Event) -> None:
         if event.state != "begin":
-            step = f" {event.step}" if event.step else ""
-            state = "" if event.state == "note" else f" {event.state}"
-            where = event.guest or "all guests"
-            # Why a guest failed is said once, in the summary: ten guests often fail for one reason.
-            text = "" if event.state == "failed" else f": {event.text}"
-            self._out.print(f"[{event.seconds:6.1f} s] {where}:{step}{state}{text}", markup=False)
+            self._out.print(render_line(event), markup=False)
 
     def _move(self, event: Event) -> None:
         if event.guest is None or event.state == "note":
@@ -59,3 +54,13 @@ class GuestProgress:
             self._rows[event.guest] = self._live.add_task("", total=1, guest=event.guest)
         ended = event.state == "failed" or (event.step == "finish" and event.state == "done")
         self._live.update(self._rows[event.guest], description=event.text, completed=1 if ended else 0)
+
+
+def render_line(event: Event) -> str:
+    """An event where nothing moves."""
+    step = f" {event.step}" if event.step else ""
+    state = "" if event.state == "note" else f" {event.state}"
+    where = event.guest or "all guests"
+    # Why a guest failed is said once, in the summary: ten guests often fail for one reason.
+    text = "" if event.state == "failed" else f": {event.text}"
+    return f"[{event.seconds:6.1f} s] {where}:{step}{state}{text}"

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from harness import engine, routers
+from harness import provisioning
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
-from harness.engine import Provisioned, routing
+from harness.engine import Provisioned
 from harness.plan import Plan
-from harness.site import lease_of, open_contract, open_reader, open_router, open_writer
+from harness.site import open_contract
 
 
 @front
 def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int:
     """Say what `provision` would do; 2 when it would refuse."""
     contract = open_contract(inventory, site)
-    found = engine.make_plan(contract, open_reader(contract), _only(guest))
+    found = provisioning.make_plan(contract, _only(guest))
     if as_json:
         print(json.dumps(render_plan(contract, found), indent=2))
     else:
@@ -48,19 +46,8 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
 
 def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
     """Provision with live progress and a summary at the end."""
-    with ExitStack() as stack:
-        router = stack.enter_context(open_router(contract)) if routers.is_readable(contract) else None
-        lease = partial(lease_of, router) if router else None
-        progress = stack.enter_context(GuestProgress(out))
-        done = engine.provision(
-            contract,
-            open_writer(contract),
-            reader=open_reader(contract),
-            looks=engine.real_looks(contract, lease),
-            report=progress.report,
-            only=_only(guest),
-            ready=partial(routing.require_reservations, contract, router) if router else None,
-        )
+    with GuestProgress(out) as progress:
+        done = provisioning.carry_out(contract, progress.report, _only(guest))
     show_provisioned(done, out)
     return done
 
@@ -146,7 +133,7 @@ def _failures(done: Provisioned) -> dict[str, list[str]]:
 
 def _agreed(contract: Contract, guest: str | None, out: Console) -> bool:
     """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
-    found = engine.make_plan(contract, open_reader(contract), _only(guest))
+    found = provisioning.make_plan(contract, _only(guest))
     if found.empty or found.refusals:
         return True
     show_plan(found, out)

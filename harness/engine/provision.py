@@ -52,7 +52,7 @@ def provision(
     """
     began = time.monotonic()
     asked = _Retries({client, reader or client})
-    _check_names(contract, only)
+    check_names(contract, only)
     with run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, time.monotonic() - began))):
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)
@@ -94,7 +94,8 @@ def refuse(plan: Plan, contract: Contract) -> None:
     )
 
 
-def _check_names(contract: Contract, only: Set[str] | None) -> None:
+def check_names(contract: Contract, only: Set[str] | None) -> None:
+    """Invalid when the inventory has no such guest."""
     unknown = sorted((only or set()) - {guest.name for guest in contract.guests})
     if unknown:
         raise Invalid(
