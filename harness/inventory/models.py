@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.contract import Category, CloneMode, VyosRelease
+from harness.contract import Category, CloneMode, DrillName, VyosRelease
 from harness.inventory.fields import (
     Address,
     ClauseId,
@@ -77,6 +77,15 @@ class Site(Model):
     planned: dict[str, Reason] = Field({}, description="responsibilities that no VM carries yet, with the reason")
     exceptions: list[AllowedStranger] = Field([], description="VMs that may be on the hypervisor without being ours")
     guest_deadline_s: Annotated[float, Field(gt=0)] = 90
+    drills: Annotated[list[DrillName], AfterValidator(unique)] = Field(
+        [], description="the drills that may be run here; each disturbs the site for a while"
+    )
+    drill_max_age_days: Annotated[int, Field(gt=0)] = Field(
+        90, description="how old the last good drill of each kind may be"
+    )
+    tenant_segments: Annotated[list[str], AfterValidator(unique)] = Field(
+        [], description="segments that are the tenants' alone; the drill tenant-loss cuts them off with their hypervisor"
+    )
 
 
 class Waiver(Model):

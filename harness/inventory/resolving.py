@@ -72,6 +72,9 @@ def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
         guest_deadline_s=settings.guest_deadline_s,
         known_hosts=(*dict.fromkeys(pinned), state_dir / "known_hosts"),
         state_dir=state_dir,
+        drills=tuple(settings.drills),
+        drill_max_age_days=settings.drill_max_age_days,
+        tenant_networks=tuple(segments[name].subnet for name in settings.tenant_segments if name in segments),
         site_folder=inventory.folder,
     )
 
