@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 BASE = {"errors", "wait", "evidence", "tls", "silence"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal"}
-COMPOSITION = {"engine", "verify", "report", "pytest_plugin", "site", "preflight", "importing", "bootstrap"}
+COMPOSITION = {"engine", "drills", "verify", "report", "pytest_plugin", "site", "preflight", "importing", "bootstrap"}
 SURFACE = {"commands"}
 LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)
 

@@ -12,8 +12,9 @@ from harness.contract import Contract, Guest
 _SCRIPT = """\
 set -eu
 node={node} vms={vms}
+power='"type" *: *"(stopall|qmshutdown|startall|qmstart)"'
 tries=0
-while pvesh get "/nodes/$node/tasks" --source active --output-format json | grep -qE '"type" *: *"(stopall|qmshutdown|startall)"'; do
+while pvesh get "/nodes/$node/tasks" --source active --output-format json | grep -qE "$power"; do
     tries=$((tries + 1))
     if [ "$tries" -gt {patience_s} ]; then break; fi
     sleep 1

@@ -39,7 +39,9 @@ def run(drilling: Drilling) -> None:
             drilling.check("the core router alone", wanted="everything declared", seen=missing.happened, good=False)
         else:
             drilling.check("the core router alone", wanted="everything declared", seen=served, good=True)
-        drilling.check("a name outside the site, asked of the router alone", wanted=outside, seen=_asked_outside(contract))
+        drilling.check(
+            "a name outside the site, asked of the router alone", wanted=outside, seen=_asked_outside(contract)
+        )
     check_answers(
         drilling,
         wait_for_all(contract, guests, deadline_s=contract.guest_deadline_s, tell=drilling.tell),

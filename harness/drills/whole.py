@@ -12,7 +12,6 @@ from harness.errors import Unsafe
 from harness.pve import read
 
 
-
 def require_whole(drilling: Drilling) -> tuple[Answer, ...]:
     """Unsafe unless every VM of the inventory is there, ours, running, left in peace and answering."""
     contract, reader = drilling.contract, drilling.tools.fresh_reader()

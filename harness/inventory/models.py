@@ -84,7 +84,8 @@ class Site(Model):
         90, description="how old the last good drill of each kind may be"
     )
     tenant_segments: Annotated[list[str], AfterValidator(unique)] = Field(
-        [], description="segments that are the tenants' alone; the drill tenant-loss cuts them off with their hypervisor"
+        [],
+        description="segments that are the tenants' alone; the drill tenant-loss cuts them off with their hypervisor",
     )
 
 

@@ -76,14 +76,13 @@ def _tenants(site: Inventory) -> Iterator[Problem]:
         expected = "another machine than the management hypervisor"
         yield error(site.at(*path), path, found=shown(site.settings.hypervisor), expected=expected)
     for place, name in enumerate(site.settings.tenant_segments):
-        path = ("mgmt_site", "tenant_segments", place)
-        found = f"the unknown segment {name!r}"
+        at: KeyPath = ("mgmt_site", "tenant_segments", place)
         if name not in site.sound_segments:
-            hint = close_to(name, site.sound_segments)
-            yield error(site.at(*path), path, found=found, expected=one_of(site.sound_segments), hint=hint)
+            found, hint = f"the unknown segment {name!r}", close_to(name, site.sound_segments)
+            yield error(site.at(*at), at, found=found, expected=one_of(site.sound_segments), hint=hint)
         elif ours := sorted(host.name for host in site.hosts.values() if host.ours and _is_in(host, name)):
             found = f"the segment {name!r}, in which {ours[0]} is"
-            yield error(site.at(*path), path, found=found, expected="a segment that is the tenants' alone")
+            yield error(site.at(*at), at, found=found, expected="a segment that is the tenants' alone")
 
 
 def _is_in(host: Host, segment: str) -> bool:

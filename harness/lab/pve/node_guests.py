@@ -11,7 +11,7 @@ from .failures import forbidden
 from .path_params import NODE
 from .schema import boolean, integer, list_of, split_list
 from .tasks import Worker
-from .vm_power import shutdown_vm, start_vm
+from .vm_power import Work, shutdown_vm, start_vm
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -30,9 +30,7 @@ def _startall(call: Call) -> object:
             if sim.runtime.is_running(vmid) is not None:
                 continue
             worker.log(f"Starting VM {vmid}")
-            upid = sim.tasks.start(
-                "qmstart", str(vmid), user, lambda started, vmid=vmid: start_vm(sim, vmid, started, {})
-            )
+            upid = _begin(call, "qmstart", start_vm, vmid, {})
             if (status := _end_of(sim, worker, upid)) != "OK":
                 worker.log(f"Starting VM {vmid} failed: {status}")
             elif delay := int(startup.get("up", 0)):
@@ -57,17 +55,17 @@ def _stopall(call: Call) -> object:
                     limit = int(startup.get("down", call.params.get("timeout", DEFAULT_TIMEOUT_S)))
                     worker.log(f"Stopping VM {vmid} (timeout = {limit} seconds)")
                     params = {"timeout": limit, "forceStop": force}
-                    begun[vmid] = sim.tasks.start(
-                        "qmshutdown",
-                        str(vmid),
-                        user,
-                        lambda ending, vmid=vmid, params=params: shutdown_vm(sim, vmid, ending, params),
-                    )
+                    begun[vmid] = _begin(call, "qmshutdown", shutdown_vm, vmid, params)
             for vmid, upid in begun.items():
                 if (status := _end_of(sim, worker, upid)) != "OK":
                     worker.log(f"Stopping VM {vmid} failed: {status}")
 
     return sim.tasks.start("stopall", "", user, work)
+
+
+def _begin(call: Call, kind: str, work: Work, vmid: int, params: Mapping[str, Any]) -> str:
+    sim = call.sim
+    return sim.tasks.start(kind, str(vmid), call.user, lambda worker: work(sim, vmid, worker, params))
 
 
 def _chosen(call: Call) -> frozenset[int] | None:
@@ -87,9 +85,8 @@ def _in_order(
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
     with sim.state.lock:
         configs: Sequence[tuple[int, dict[str, Any]]] = [(int(n), vm["config"]) for n, vm in sim.state["vms"].items()]
-    startups = {vmid: (_startup(config), config) for vmid, config in configs}
-    for vmid in sorted(startups, key=lambda one: (_order(startups[one][0]), one)):
-        startup, config = startups[vmid]
+    read = [(_startup(config), vmid, config) for vmid, config in configs]
+    for startup, vmid, config in sorted(read, key=lambda one: (_order(one[0]), one[1])):
         if config.get("template") == "1" or (chosen is not None and vmid not in chosen):
             continue
         if onboot_only and config.get("onboot") != "1":
