@@ -155,32 +155,32 @@ def verify(
     help={
         **SITE,
         **JSON,
-        "name": "which drill; --list shows them",
+        "name": "which drill; ./invoke drills shows them",
         "guest": "the VM, for a drill that is about one",
-        "list": "say what each drill does, whether it is allowed here, and how it stands",
         "yes": "do not ask",
     },
 )
 def drill(
     _: Context,
-    name: str = "",
+    name: str,
     site: str = "lab",
     inventory: str | None = None,
     guest: str | None = None,
-    list_: bool = False,
     yes: bool = False,
     json: bool = False,
 ) -> None:
     """Prove recovery by doing it, where the inventory allows it, and undo it: 0 it holds, 1 it does not, 2 not run."""
     from harness.commands.drill import drill as run
-    from harness.commands.drill import list_drills
 
-    folder = _folder(inventory)
-    _end(
-        list_drills(folder, site, as_json=json)
-        if list_
-        else run(folder, site, name, guest=guest, yes=yes, as_json=json)
-    )
+    _end(run(_folder(inventory), site, name, guest=guest, yes=yes, as_json=json))
+
+
+@task(help={**SITE, **JSON})
+def drills(_: Context, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """Say what each drill does, whether it is allowed here, and how long ago it was good."""
+    from harness.commands.drill import list_drills as run
+
+    _end(run(_folder(inventory), site, as_json=json))
 
 
 @task(help={"site": SITE["site"], "html": "copy it to this file"})
@@ -368,7 +368,7 @@ def _run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
 
 
-namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, drill, report, test, lint, check)
+namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, drill, drills, report, test, lint, check)
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")

@@ -40,5 +40,5 @@ def test_nothing_missed_the_tenant_hypervisor_when_it_was_cut_off(drilled: Drill
 
 
 @pytest.mark.clause("recovery.router-alone")
-def test_the_router_served_on_with_every_vm_off(drilled: Drilled) -> None:
+def test_the_router_served_on_alone(drilled: Drilled) -> None:
     drilled.shows("router-alone")

@@ -13,7 +13,7 @@ from harness import drills
 from harness.commands.front import console, front
 from harness.contract import Contract
 from harness.drills import DRILLS, Record, Standing
-from harness.errors import Invalid, Unsafe
+from harness.errors import Unsafe
 from harness.site import open_contract
 
 
@@ -33,13 +33,6 @@ def list_drills(inventory: Path, site: str, *, as_json: bool) -> int:
 def drill(inventory: Path, site: str, name: str, *, guest: str | None, yes: bool, as_json: bool) -> int:
     """0 the drill was good, 1 it was not, 2 it was not run."""
     contract = open_contract(inventory, site)
-    if not name:
-        raise Invalid(
-            tried="run a drill",
-            on=f"site {site}",
-            happened="none was named",
-            do=f"Name one of: {', '.join(DRILLS)}; ./invoke drill --list says how they stand",
-        )
     asked = drills.request(contract, name, guest)
     out = console(to_stderr=as_json)
     if not yes and not _agreed(contract, asked, out):

@@ -60,7 +60,7 @@ def render_mend(cut: Cut) -> str:
             shown = f"tc filter show dev {dev} {direction} pref {PREFERENCE}"
             gone = f"tc filter del dev {dev} {direction} pref {PREFERENCE}"
             lines.append(f"if {shown} 2>/dev/null | grep -q .; then {gone}; fi")
-    lines.append(f"if [ -e /sys/class/net/{DEVICE} ]; then ip link delete {DEVICE}; fi")
+    lines.append(f"if ip link show dev {DEVICE} >/dev/null 2>&1; then ip link delete dev {DEVICE}; fi")
     return "\n".join(lines) + "\n"
 
 

@@ -35,7 +35,8 @@ class Drilling:
     tools: Tools
     guest: Guest | None
     report: Callable[[str], None]
-    begin: Callable[[], None] = lambda: None  # called once, before the first change
+    begin: Callable[[], None] = lambda: None  # called before the first change, and when there is more to undo
+    undo: dict[str, str] = field(default_factory=dict)  # what mending needs, on disk before the change it is about
     evidence: list[Observation] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     changing: bool = False
@@ -67,6 +68,11 @@ class Drilling:
         if not holds:
             self.tell(f"{what}: expected {wanted}, seen {seen}")
         return holds
+
+    def remember(self, **what: str) -> None:
+        """Have it on disk now: whoever mends this drill after it was cut off knows it from `undo`."""
+        self.undo.update(what)
+        self.begin()
 
     @contextmanager
     def changes(self, what: str, undo: Callable[[], None]) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -43,6 +43,7 @@ class Record:
     evidence: tuple[Observation, ...] = ()
     left: tuple[str, ...] = ()  # what could not be put back
     last_good: datetime | None = None  # when the latest good one ended, this one included
+    undo: Mapping[str, str] = field(default_factory=dict)  # what mending needs to know, should the drill be cut off
 
     def render(self) -> dict[str, Any]:
         """JSON's own types."""
@@ -108,6 +109,7 @@ def _parse(said: Mapping[str, Any]) -> Record:
         evidence=tuple(Observation(**one) for one in said["evidence"]),
         left=tuple(said["left"]),
         last_good=_moment(said["last_good"]),
+        undo=said["undo"],
     )
 
 

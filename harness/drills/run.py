@@ -92,8 +92,9 @@ def mend(contract: Contract, tools: Tools, report: Callable[[str], None]) -> Non
         if record is None or record.result != "unfinished":
             continue
         report(f"The drill {drill.name} of {record.began.astimezone():%Y-%m-%d %H:%M:%S} was cut off")
-        drilling = Drilling(contract, tools, None, report)
-        drill.mend(drilling)
+        drilling = Drilling(contract, tools, None, report, undo=dict(record.undo))
+        with uninterrupted():
+            drill.mend(drilling)
         message = f"cut off; what it changed was found put back, or put back, at {_now().isoformat(timespec='seconds')}"
         write_record(contract.state_dir, replace(record, result="interrupted", message=message))
 
@@ -111,10 +112,8 @@ def _run(contract: Contract, asked: Request, tools: Tools, report: Callable[[str
         last_good=before.last_good if before else None,
     )
 
-    def begin() -> None:
-        write_record(contract.state_dir, record)
-
-    drilling = Drilling(contract, tools, asked.guest, report, begin)
+    drilling = Drilling(contract, tools, asked.guest, report)
+    drilling.begin = lambda: write_record(contract.state_dir, replace(record, undo=drilling.undo))
     try:
         drill.run(drilling)
     except HarnessError as error:
