@@ -80,8 +80,10 @@ def _wait_for_pve_to_start_vms(drilling: Drilling, starts_s: float) -> None:
     """pve-guests.service is active once PVE has started everything it starts by itself."""
 
     def look() -> tuple[str | None, str]:
-        state = drilling.tools.ask_hypervisor("systemctl is-active pve-guests.service").stdout.strip()
-        return (state if state in {"active", "failed", "inactive"} else None), state
+        asked = "systemctl is-active pve-guests.service; systemctl is-system-running"
+        state, system = drilling.tools.ask_hypervisor(asked).stdout.split()[:2]
+        began = state != "inactive" or system not in {"initializing", "starting"}
+        return (state if began and state in {"active", "failed", "inactive"} else None), state
 
     waited = wait_until(look, deadline_s=starts_s + 120, first_pause_s=0.3)
     drilling.check("PVE's own start of the VMs (pve-guests.service)", wanted="active", seen=waited.last_seen)
