@@ -368,7 +368,9 @@ def _run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
 
 
-namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, drill, drills, report, test, lint, check)
+namespace = Collection(
+    demo, doctor, bootstrap, preflight, plan, provision, verify, drill, drills, report, test, lint, check
+)
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")

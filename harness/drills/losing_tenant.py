@@ -14,7 +14,7 @@ from harness.errors import Refused, Unsafe
 from harness.wait import wait_until
 
 # Long enough for what was still in somebody's buffer or cache to be used up.
-HOLD_S = 8.0
+HOLD_S = 5.0
 UNDO_WITHIN_S = 180
 
 
