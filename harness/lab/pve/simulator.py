@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .faults import Counters, Faults
+from .counters import Counters
+from .faults import Faults
 from .host import Host
 from .identity import Identity
 from .locks import ConfigLocks
@@ -40,6 +41,7 @@ class Simulator:
     host: Host
     runtime: GuestRuntime
     broadcasts: Broadcasts
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)  # suspended VMs; a suspended guest is a running process that waits
 
     @property
@@ -68,6 +70,7 @@ def build(options: Options, runtime: GuestRuntime | None = None) -> Simulator:
     options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = State(options.state)
     faults = Faults()
+    state.after_save = faults.saved
     if runtime is None:
         runtime = _runtime(options, state)
     storages = Storages(state, options.state)

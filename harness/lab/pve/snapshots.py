@@ -1,0 +1,37 @@
+"""Keep the whole state under a name, and put it back: the same moment, as often as a test needs it."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from .vm_power import nics
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+
+def take(sim: Simulator, name: str) -> None:
+    with sim.state.lock:
+        sim.snapshots[name] = copy.deepcopy(sim.state.data)
+
+
+def restore(sim: Simulator, name: str) -> None:
+    """Tasks that run are gone without a trace; machines run that ran then. Guests' disks keep what was written."""
+    kept = copy.deepcopy(sim.snapshots[name])
+    sim.tasks.kill_all()
+    with sim.state.lock:
+        now = set(sim.state["started"])
+        sim.state.data.clear()
+        sim.state.data.update(kept)
+        sim.state.save()
+        _power(sim, now, kept)
+    sim.broadcasts.refresh(sim)
+
+
+def _power(sim: Simulator, now: set[str], kept: dict[str, Any]) -> None:
+    for vmid in now - set(kept["started"]):
+        sim.runtime.stop(int(vmid))
+    for vmid in kept["started"]:
+        if sim.runtime.is_running(int(vmid)) is None:
+            sim.runtime.start(int(vmid), nics(kept["vms"][vmid]["config"]))
