@@ -33,12 +33,17 @@ def world(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[World]:
     with simulating(tmp_path, *certificate) as simulated:
         made = world_of(simulated)
         assert not made.provision().failed
-        job = {"schedule": "02:00", "storage": "local", "prune-backups": "keep-last=3"}
-        simulated.root().post("/cluster/backup", {"id": "by-number", "vmid": "130,131", **job})
-        simulated.root().post("/cluster/backup", {"id": "by-pool", "pool": "mgmt", **job})
+        with_jobs(made)
         simulated.control(op="reset-counters")
         made.events.clear()
         yield made
+
+
+def with_jobs(world: World) -> None:
+    """One that backs two guests up by number, and one that backs up the pool."""
+    job = {"schedule": "02:00", "storage": "local", "prune-backups": "keep-last=3"}
+    world.simulated.root().post("/cluster/backup", {"id": "by-number", "vmid": "130,131", **job})
+    world.simulated.root().post("/cluster/backup", {"id": "by-pool", "pool": "mgmt", **job})
 
 
 def tools(world: World) -> dict[str, Any]:
@@ -58,9 +63,7 @@ def rebuild(world: World, *, contract: Contract | None = None, **changes: Any) -
 
 
 def destroy(world: World, **changes: Any) -> Done | None:
-    return destroying.destroy(
-        world.contract, **{**tools(world), "name": METRICS, "agree": lambda _: True, **changes}
-    )
+    return destroying.destroy(world.contract, **{**tools(world), "name": METRICS, "agree": lambda _: True, **changes})
 
 
 def belongings(world: World, vmid: int = 130) -> object:
@@ -128,9 +131,7 @@ def test_no_is_no(world: World) -> None:
         return False
 
     before = world.config(130)
-    done = rebuilding.rebuild(
-        world.contract, **tools(world), name=METRICS, without_backup=True, agree=agree
-    )
+    done = rebuilding.rebuild(world.contract, **tools(world), name=METRICS, without_backup=True, agree=agree)
     assert done is None
     assert said == ["what is on its disks is lost: no backup was asked for"]
     assert world.config(130) == before
