@@ -1,4 +1,4 @@
-"""Backup jobs: kept, changed and checked, not yet run."""
+"""Backup jobs: kept, changed and checked; nobody runs them but whoever asks for the same backup."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import drives, formats, property_strings
+from . import drives, formats
 from .call import Call, Route
 from .failures import bad_parameters, died
+from .prune import KEEP
 from .rights import perm
 from .schema import Param, boolean, integer, list_of, needed, one_of, split_list, text
 
-_KEEP = property_strings.PropertyFormat(
-    {f"keep-{span}": integer(0) for span in ("last", "hourly", "daily", "weekly", "monthly", "yearly")}
-    | {"keep-all": boolean()}
-)
 _NAMED = {"hourly": "0:00", "daily": "00:00", "weekly": "mon 00:00", "monthly": "*-*-1 00:00"}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -40,7 +37,7 @@ def _known(call: Call) -> dict[str, Any]:
 def _shown(job_id: str, job: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
     item = {"id": job_id, "type": "vzdump"} | job
     if "prune-backups" in item:
-        item["prune-backups"] = _KEEP.parse(item["prune-backups"], "prune-backups")
+        item["prune-backups"] = KEEP.parse(item["prune-backups"], "prune-backups")
     if listed and job.get("enabled", 1) and (following := next_run(job.get("schedule", ""))) is not None:
         item["next-run"] = following
     return item
@@ -143,7 +140,7 @@ def _included_vm(call: Call, vmid: int) -> dict[str, Any]:
     return {"id": vmid, "name": config.get("name", ""), "type": "qemu", "leaf": 0, "children": children}
 
 
-_KEYS: dict[str, Param] = {
+OPTIONS: dict[str, Param] = {
     "all": boolean(),
     "bwlimit": integer(0),
     "comment": text(longest=512),
@@ -170,7 +167,7 @@ _KEYS: dict[str, Param] = {
     "pigz": integer(),
     "pool": text(),
     "protected": boolean(requires="storage"),
-    "prune-backups": text(_KEEP.check("prune-backups")),
+    "prune-backups": text(KEEP.check("prune-backups")),
     "quiet": boolean(),
     "remove": boolean(),
     "repeat-missed": boolean(),
@@ -190,9 +187,9 @@ _AUDIT, _MODIFY = perm("/", "Sys.Audit"), perm("/", "Sys.Modify")
 _ONE = "/cluster/backup/{id}"
 ROUTES = (
     Route("GET", "/cluster/backup", _jobs, {}, _AUDIT),
-    Route("POST", "/cluster/backup", _create, _KEYS | {"id": text(formats.config_id)}, _MODIFY),
+    Route("POST", "/cluster/backup", _create, OPTIONS | {"id": text(formats.config_id)}, _MODIFY),
     Route("GET", _ONE, _job, _ID, _AUDIT),
-    Route("PUT", _ONE, _update, _KEYS | _ID | {"delete": list_of(formats.config_id)}, _MODIFY),
+    Route("PUT", _ONE, _update, OPTIONS | _ID | {"delete": list_of(formats.config_id)}, _MODIFY),
     Route("DELETE", _ONE, _delete, _ID, _MODIFY),
     Route("GET", f"{_ONE}/included_volumes", _included, _ID, _AUDIT),
     Route("GET", "/cluster/backup-info/not-backed-up", _not_backed_up, {}, _AUDIT),

@@ -99,7 +99,10 @@ def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
     """Whether the caller may see or use a volume that exists; the owner VM always may."""
     name = volid.partition(":")[0]
     record = call.sim.storages.on(name).get(volid, {})
+    of_name = re.fullmatch(r"backup/vzdump-qemu-(\d+)-.*", volid.partition(":")[2])
     owner, content = record.get("vmid"), record.get("content", "images")
+    if of_name is not None:  # the name tells, also of an archive that is gone
+        owner, content = int(of_name[1]), "backup"
     if call.may(f"/storage/{name}", "Datastore.Allocate"):
         return
     if content in {"iso", "vztmpl", "import"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class Simulator:
     broadcasts: Broadcasts
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)  # suspended VMs; a suspended guest is a running process that waits
+
+    backup_lock: threading.Lock = field(default_factory=threading.Lock)  # one vzdump at a time on a node
 
     @property
     def node(self) -> str:
