@@ -54,6 +54,8 @@ class Journal:
             for line in self.lines(path.stem):
                 if line["step"] in TAKING_APART:
                     apart = TakenApart(line["guest"], line["vmid"], line["step"], line)
+                elif line["step"] == "restoring" and apart is not None:
+                    apart = replace(apart, emptied=True)
                 elif line["step"] in {"clone", "restored"} and apart is not None:
                     apart = replace(apart, renewed=True)
                 elif line["step"] in {"done", "put-back", "destroyed"}:

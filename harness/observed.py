@@ -115,6 +115,7 @@ class TakenApart:
     by: str  # rebuild, restore, destroy
     line: Mapping[str, Any]  # as the journal has it
     renewed: bool = False  # the VM that is there now is the new one
+    emptied: bool = False  # its disks were given up, and nobody knows how much came back
 
 
 @dataclass(frozen=True)

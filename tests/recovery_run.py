@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.engine import destroying, rebuilding, restoring
+from harness.engine import backing_up, destroying, rebuilding, restoring
 from tests.simulators import Simulated
 from tests.test_engine import World, world_of
 
@@ -35,6 +35,11 @@ def destroy(world: World) -> None:
 
 def restore(world: World) -> None:
     restoring.restore_in_place(world.contract, **tools(world), archive=None, agent_grace_s=0.0)
+
+
+def back_up(world: World) -> None:
+    named = tools(world)
+    backing_up.back_up(world.contract, names=[named.pop("name")], **named)
 
 
 COMMANDS: dict[str, Callable[[World], None]] = {"rebuild": rebuild, "destroy": destroy, "restore": restore}

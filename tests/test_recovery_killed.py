@@ -28,6 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made = world_of(simulated)
         assert not made.provision().failed
         with_jobs(made)
+        recovery_run.back_up(made)
         simulated.control(op="snapshot", name="whole")
         shutil.copytree(made.contract.state_dir, folder / "whole")
         yield made
@@ -77,8 +78,11 @@ def provision(world: World) -> None:
     assert not world.provision(only={METRICS}).failed
 
 
-@pytest.mark.parametrize("then", [recovery_run.rebuild, provision], ids=["rebuild", "provision"])
-@pytest.mark.parametrize("kind", ["kill-before", "kill-after"])
+@pytest.mark.parametrize(
+    ("kind", "then"),
+    [("kill-before", provision), ("kill-after", provision), ("kill-after", recovery_run.rebuild)],
+    ids=["before, then provision", "after, then provision", "after, then rebuild"],
+)
 def test_a_killed_rebuild_is_ended_by_the_next_run(world: World, kind: str, then: Callable[[World], None]) -> None:
     numbers = numbers_of_writes(world, recovery_run.rebuild)
     undisturbed = state(world)
@@ -90,6 +94,18 @@ def test_a_killed_rebuild_is_ended_by_the_next_run(world: World, kind: str, then
         then(world)
         assert state(world) == undisturbed, (number, kind)
         assert world.wire.is_itself(world.contract.guest(METRICS))
+
+
+@pytest.mark.parametrize("kind", ["kill-before", "kill-after"])
+def test_a_killed_restore_is_ended_by_the_next_one(world: World, kind: str) -> None:
+    numbers = numbers_of_writes(world, recovery_run.restore)
+    undisturbed = state(world)
+    for number in numbers:
+        back(world)
+        assert killed(world, "restore", kind, number) == -signal.SIGKILL, number
+        world.simulated.control(op="clear-faults")
+        recovery_run.restore(world)
+        assert state(world) == undisturbed, (number, kind)
 
 
 def test_a_killed_destroy_is_ended_by_the_next_one(world: World) -> None:

@@ -8,6 +8,7 @@ from harness.errors import HarnessError, Invalid, Refused, TaskFailed, Unsafe
 from harness.journal import Journal
 from harness.observed import ObservedGuest, TakenApart
 from harness.plan.losses import not_ours
+from harness.plan.marks import has_mark
 from harness.pve import backups, guests, read
 from harness.pve.client import Client, Writer
 from harness.pve.upid import Upid, wait_task
@@ -91,11 +92,12 @@ def _require_unlocked(writer: Writer, node: str, one: TakenApart) -> None:
         return
     if vm is None or vm.lock is None or guests.running_on(writer, node, one.vmid):
         return
+    rest = "" if has_mark(vm) else f" && qm destroy {one.vmid}"
     raise Unsafe(
         tried=f"go on with the {one.by} of an earlier run",
         on=f"{one.guest} (VM {one.vmid})",
         happened=f"it was left locked ({vm.lock}) and no task works on it; a token may not lift its lock",
-        do=f"On the node, as root: `qm unlock {one.vmid} && qm destroy {one.vmid}`, then run the same command again",
+        do=f"On the node, as root: `qm unlock {one.vmid}{rest}`, then run the same command again",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Set
+from contextlib import nullcontext
 from typing import Any
 
 from harness.contract import Contract, Guest
@@ -74,11 +75,11 @@ def restore_in_place(
         change = Change(guest.name, guest.vmid, "finish", f"restored from {chosen.volid}", None)
         job = Job(shared, guest, change, GuestResult(guest.name, guest.vmid))
         job.remember("restore", archive=chosen.volid)
-        if vm is None:
-            send_restore(job, guest.vmid, chosen, saved, over=False, unique=False, changes=_changes(guest, saved))
-        else:
-            with taken_down(job, vm):
-                send_restore(job, guest.vmid, chosen, saved, over=True, unique=False, changes=_changes(guest, saved))
+        with taken_down(job, vm) if vm is not None else nullcontext():
+            job.remember("restoring")
+            send_restore(
+                job, guest.vmid, chosen, saved, over=vm is not None, unique=False, changes=_changes(guest, saved)
+            )
         job.remember("restored")
         require_ours(contract, guest, _read_back(job), to="go on with what was restored")
         build(job)

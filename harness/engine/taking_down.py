@@ -74,8 +74,9 @@ def delete(job: Job, *, purge: bool) -> None:
 def _intact(job: Job, before: ObservedGuest, error: BaseException) -> ObservedGuest | None:
     """The VM, when it is certain that nothing of it was lost."""
     busy = any(upid.type in KINDS for upid in guests.running_on(job.writer, job.node, job.guest.vmid))
-    began = isinstance(error, TaskFailed) and any(f":{kind}:" in error.upid for kind in KINDS)
-    if busy or (began and not _REFUSED.search(str(error))) or not read.vmid_is_taken(job.writer, job.guest.vmid):
+    begun = job.shared.journal.lines(job.guest.name)[-1]["step"] in {"delete-upid", "restore-upid"}
+    declined = isinstance(error, TaskFailed) and _REFUSED.search(str(error))
+    if busy or (begun and not declined) or not read.vmid_is_taken(job.writer, job.guest.vmid):
         return None
     vm = job.read()
     return vm if vm is not None and vm.disks == before.disks and vm.lock in (None, "backup") else None
@@ -97,5 +98,5 @@ def _put_back(job: Job, before: ObservedGuest, error: BaseException) -> None:
             tried="put the VM back as it was",
             on=job.on,
             happened=f"{another} This followed on: {error or type(error).__name__}",
-            do=f"Run ./invoke provision --guest {job.guest.name}: it makes it whole",
+            do="Run the same command again: it looks first at what is there",
         ) from another

@@ -98,9 +98,15 @@ def _foreign(contract: Contract, guest: Guest, vm: ObservedGuest) -> Refusal | N
     )
 
 
-def _present(guest: Guest, vm: ObservedGuest, apart: TakenApart | None) -> Change | list[Difference]:
+def _present(guest: Guest, vm: ObservedGuest, apart: TakenApart | None) -> Change | Refusal | list[Difference]:
     if is_unfinished(vm.description):
         return Change(guest.name, guest.vmid, "finish", f"half made by an earlier run ({vm.status})", None)
+    if apart is not None and apart.guest == guest.name and apart.emptied and not apart.renewed:
+        return Refusal(
+            guest.name,
+            f"a restore of {guest.name} was cut off, and nobody knows what is on its disks",
+            f"End it: ./invoke restore --guest {guest.name} --in-place",
+        )
     if apart is not None and apart.guest == guest.name:
         return Change(guest.name, guest.vmid, "finish", f"a {apart.by} was cut off ({vm.status}): made whole", None)
     return list(differences_of(guest, vm))
