@@ -26,7 +26,8 @@ SECRETS = {name: f"00000000-0000-4000-8000-00000000000{at}" for at, name in enum
 ROLES = {
     "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
     "MgmtProvision": "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit "
-    "VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt Pool.Audit",
+    "VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt "
+    "Pool.Audit",
     "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
     "MgmtBridge": "SDN.Use",
     "MgmtNode": "Sys.Audit",
