@@ -44,7 +44,18 @@ def write(target: Path, config: str, disk: Path | None) -> None:
 
 
 def read_config(path: Path) -> str:
-    return _member(path, _CONFIG).decode()
+    """It comes first, so it can be read where the rest is damaged."""
+    try:
+        with tarfile.open(path) as archive:
+            entry = archive.next()
+            source = archive.extractfile(entry) if entry is not None else None
+            if source is None:
+                raise died("vma: unable to open archive: not a vma file")
+            return source.read().decode()
+    except FileNotFoundError as error:
+        raise died(f"vma: failed to open '{path}': No such file or directory") from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise died("vma: unable to open archive: not a vma file") from error
 
 
 def extract_disk(path: Path, target: Path) -> bool:
@@ -60,18 +71,6 @@ def extract_disk(path: Path, target: Path) -> bool:
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise died("vma: restore failed - short vma extent") from error
     return True
-
-
-def _member(path: Path, name: str) -> bytes:
-    try:
-        with tarfile.open(path) as archive:
-            source = archive.extractfile(name)
-            assert source is not None  # noqa: S101 - it is a regular file, written above
-            return source.read()
-    except FileNotFoundError as error:
-        raise died(f"vma: failed to open '{path}': No such file or directory") from error
-    except (tarfile.TarError, EOFError, KeyError, zlib.error) as error:
-        raise died("vma: unable to open archive: not a vma file") from error
 
 
 def restore_command(path: str, pid: int) -> str:

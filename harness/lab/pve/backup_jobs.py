@@ -16,6 +16,8 @@ from .rights import perm
 from .schema import Param, boolean, integer, list_of, needed, one_of, split_list, text
 
 _NAMED = {"hourly": "0:00", "daily": "00:00", "weekly": "mon 00:00", "monthly": "*-*-1 00:00"}
+_SELECTIONS = ("vmid", "all", "pool")  # each takes the place of the others
+_FIXED = ("schedule", "vmid")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -38,7 +40,7 @@ def _shown(job_id: str, job: dict[str, Any], *, listed: bool = False) -> dict[st
     item = {"id": job_id, "type": "vzdump"} | job
     if "prune-backups" in item:
         item["prune-backups"] = KEEP.parse(item["prune-backups"], "prune-backups")
-    if listed and job.get("enabled", 1) and (following := next_run(job.get("schedule", ""))) is not None:
+    if listed and (following := next_run(job.get("schedule", ""))) is not None:
         item["next-run"] = following
     return item
 
@@ -69,7 +71,14 @@ def _weekdays(words: str) -> set[int]:
 
 
 def _create(call: Call) -> None:
-    job_id = call.params.get("id") or f"backup-{uuid.uuid4()}"
+    job_id = call.params.get("id") or str(uuid.uuid4())
+    if "schedule" not in call.params and "starttime" not in call.params:
+        raise bad_parameters({"schedule": "neither 'starttime' nor 'schedule' were set"})
+    if "pool" in call.params:
+        call.sim.rights.check_pool_exists(call.params["pool"])
+    elif not call.params.get("all") and not call.params.get("vmid"):
+        # Raised inside another call, which turns it into a 500.
+        raise died("400 Parameter verification failed.\nvmid: property is missing")
     with call.sim.state.changing() as data:
         if job_id in data["jobs"]:
             raise died(f"Job '{job_id}' already exists")
@@ -80,15 +89,25 @@ def _values(call: Call) -> dict[str, Any]:
     values = {key: value for key, value in call.params.items() if key not in {"id", "delete"}}
     if not call.is_root and (special := {"tmpdir", "dumpdir", "script"} & values.keys()):
         raise bad_parameters(dict.fromkeys(special, "Only root may set this option."))
+    if (start := values.pop("starttime", None)) is not None:  # the old way to say it
+        days = values.pop("dow", ",".join(_DAYS))
+        values["schedule"] = start if len(split_list(days)) == len(_DAYS) else f"{days} {start}"
     return values
 
 
 def _update(call: Call) -> None:
-    job = _known(call)
+    job: dict[str, Any] | None = call.sim.state["jobs"].get(call.params["id"])
+    if job is None:
+        raise died("no such vzdump job")
+    deleted, values = split_list(call.params.get("delete", "")), _values(call)
+    for key in deleted:
+        if key not in OPTIONS or key in _FIXED:
+            raise died(f"400 Parameter verification failed.\ndelete: unknown option '{key}'")
+    replaced = _SELECTIONS if any(values.get(key) for key in _SELECTIONS) else ()
     with call.sim.state.changing():
-        for key in split_list(call.params.get("delete", "")):
+        for key in (*deleted, *replaced):
             job.pop(key, None)
-        job |= _values(call)
+        job |= values
 
 
 def _delete(call: Call) -> None:
@@ -171,7 +190,7 @@ OPTIONS: dict[str, Param] = {
     "quiet": boolean(),
     "remove": boolean(),
     "repeat-missed": boolean(),
-    "schedule": text(longest=128),
+    "schedule": text(formats.calendar_event, longest=128),
     "script": text(),
     "starttime": text(pattern=r"\d{1,2}:\d{1,2}"),
     "stdexcludes": boolean(),

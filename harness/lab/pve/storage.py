@@ -169,6 +169,7 @@ class Storages:
             log(f'  Logical volume "{short}" created.')
             # A thin snapshot keeps no reference that PVE could see.
             self._put(volid, vmid, origin["size"], 0, origin["format"])
+        self._state["volumes"][volid]["shared"] = written(origin)
         return volid
 
     def full_copy(self, source: str, vmid: int, target: str | None, form: str | None, log: Log) -> tuple[str, int]:
@@ -181,8 +182,8 @@ class Storages:
         volid = self._next_name(name, vmid, form)
         size = int(origin.get("virtual", origin["size"]))  # an image to import is smaller than the disk in it
         self._announce(volid, form, size, log)
-        self._check_room(volid, origin["used"])
-        self._put(volid, vmid, size, origin["used"], form)
+        self._check_room(volid, written(origin))
+        self._put(volid, vmid, size, written(origin), form)
         return volid, size
 
     def _check_room(self, volid: str, wanted: int) -> None:
@@ -261,6 +262,11 @@ class Storages:
         """Take a volume a seeded configuration names into the books; a sixth of it counts as written."""
         form = volid.rpartition(".")[2] if re.search(r"\.(raw|qcow2|vmdk)$", volid) else "raw"
         self._put(volid, vmid, size, size // 6, form)
+
+
+def written(volume: Mapping[str, Any]) -> int:
+    """What a copy of the volume takes: its own blocks, and those it shares with its base."""
+    return int(volume["used"]) + int(volume.get("shared", 0))
 
 
 def format_size(size: int) -> str:

@@ -12,7 +12,7 @@ from .prune import KEEP, marks
 from .rights import perm
 from .schema import boolean, integer, needed, one_of, text
 from .tasks import Worker
-from .vzdump import backups_of
+from .vm_backup import backups_of
 
 _ACCESS = ("Datastore.Audit", "Datastore.AllocateSpace")
 
@@ -56,9 +56,8 @@ def _delete(call: Call) -> object:
     sim, volid = call.sim, _volid(call)
     name = volid.partition(":")[0]
     sim.storages.parse(volid)
-    record = sim.storages.on(name).get(volid, {})
-    owner = record.get("vmid")
-    if record.get("content") == "backup":
+    owner, content = drives.nature(sim.storages, volid)
+    if content == "backup":
         call.check(f"/storage/{name}", "Datastore.AllocateSpace")
         call.check(f"/vms/{owner}", "VM.Backup")
     else:
@@ -66,9 +65,8 @@ def _delete(call: Call) -> object:
 
     def work(worker: Worker) -> None:
         worker.spend(worker.record.pop("stall_s", 0.0))
-        if clones := sim.storages.clones_of(volid):
-            volume = volid.partition(":")[2]
-            raise died(f"base volume '{volume}' is still in use by linked cloned" if clones else "")
+        if sim.storages.clones_of(volid):
+            raise died(f"base volume '{volid}' is still in use by linked cloned")  # sic
         with sim.state.changing():
             sim.storages.remove(volid, worker.log)
         worker.log(f"Removed volume '{volid}'")

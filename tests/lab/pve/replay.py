@@ -50,6 +50,7 @@ HARNESS_CALLS = tuple(
 )
 _UPID = re.compile(r"UPID:[^/\s\"]+?:(?=/|$|\")")
 _ARCHIVE = re.compile(r"\w+:backup/vzdump-qemu-[^/\s\"]+")
+_UUID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGE = re.compile(r"<(\d+) times (.)>")
 
 Before = Callable[["Replay", dict[str, Any]], None]
@@ -198,6 +199,7 @@ class Replay:
     # -- what one node calls A and the other B ------------------------------------------------------------------------
     def _translated(self, text: str) -> str:
         text = _ARCHIVE.sub(lambda match: self.known.get(match[0], match[0]), text)
+        text = _UUID.sub(lambda match: self.known.get(match[0], match[0]), text)
         return _UPID.sub(lambda match: self.known.get(match[0], match[0]), text)
 
     def _value(self, value: Any) -> Any:
@@ -226,6 +228,8 @@ class Replay:
                 self.known[theirs["ticket"]] = mine["ticket"]
         elif isinstance(theirs, list) and isinstance(mine, list):
             self._learn_archives(theirs, mine)
+            if len(theirs) == len(mine):
+                self._learn_jobs(theirs, mine)
         elif (
             isinstance(theirs, str)
             and isinstance(mine, str)
@@ -240,9 +244,20 @@ class Replay:
             for one, other in zip(_archives(theirs, vmid), _archives(mine, vmid), strict=False):
                 self.known[one], self.archives[other] = other, one
 
+    def _learn_jobs(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
+        """Backup jobs come in the order they were made on the simulator, by their made-up names on a real node."""
+        for one in (item for item in theirs if isinstance(item, dict) and item.get("type") == "vzdump"):
+            same = [item["id"] for item in mine if _job(item) == _job(one)]
+            if same:
+                self.known[one["id"]] = same[0]
+
     def _mine_to_theirs(self) -> dict[str, str]:
         folders = {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
         return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders
+
+
+def _job(item: Any) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in {"id", "next-run"}}
 
 
 def _archives(items: Sequence[Any], vmid: Any) -> list[str]:

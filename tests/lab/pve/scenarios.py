@@ -361,7 +361,7 @@ SCENARIOS = {
             vm(171, "bak2", agent="", net0="", serial0="", disk="local:171/vm-171-disk-0.raw,size=1G"),
         ),
         deaf="151",
-        before={"09-backup": {17: _control(op="fault", kind="task-stall", task="vzdump", times=1, seconds=8)}},
+        before={"09-backup": {17: _control(op="fault", kind="task-stall", task="vzdump", times=1, seconds=14)}},
     ),
     "10": Scenario(
         ("10-snapshots-pools-nextid",),
