@@ -139,11 +139,19 @@ class Simulated:
 
 @contextmanager
 def simulating(
-    folder: Path, certificate: Path, key: Path, pace: float = 0.05, options: Sequence[str] = ()
+    folder: Path,
+    certificate: Path,
+    key: Path,
+    pace: float = 0.05,
+    options: Sequence[str] = (),
+    *,
+    is_kept: bool = False,
 ) -> Iterator[Simulated]:
+    """`is_kept`: started again whenever it dies, and every boot of a guest is on record (tests.engine.witness)."""
     seed = folder / "seed.json"
     seed.write_text(json.dumps(seed_of(folder)))
-    argv = [sys.executable, "-m", "harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
+    own = ["harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
+    argv = [sys.executable, "-m", *(["tests.engine.witness", str(folder)] if is_kept else own)]
     argv += ["--certificate", str(certificate), "--key", str(key), "--node", "hv01", "--runtime", "none"]
     argv += ["--seed", str(seed), "--bridges", "vmbr0", "--pace", str(pace), *options]
     with (folder / "simulator.log").open("w") as log:

@@ -68,6 +68,7 @@ class Provisioned:
     notes: tuple[str, ...]  # what was learned, or could not be, of guests that were complete already
     writes: int
     seconds: float
+    retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
 
     @property
     def failed(self) -> tuple[GuestResult, ...]:

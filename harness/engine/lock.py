@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,13 +38,25 @@ def site_lock(state_dir: Path, site: str) -> Iterator[None]:
                 happened=f"another run is at work ({_holder(path)})",
                 do="Wait until it has ended, then run the same command again",
             ) from error
-        since = datetime.now().astimezone().isoformat(timespec="seconds")
         os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"pid": os.getpid(), "since": since}).encode())
+        os.write(handle, json.dumps(_myself()).encode())
         yield
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
+
+
+def _myself() -> dict[str, str | int]:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"who": _user(), "host": socket.gethostname(), "pid": os.getpid(), "since": since}
+
+
+def _user() -> str:
+    """Who typed the command, also behind sudo."""
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as in containers
+        return f"uid {os.getuid()}"
 
 
 def _holder(path: Path) -> str:
@@ -50,4 +64,4 @@ def _holder(path: Path) -> str:
         holder = json.loads(path.read_text())
     except (OSError, ValueError):  # it is writing its name at this very moment
         return f"see {path}"
-    return f"process {holder['pid']}, since {holder['since']}"
+    return f"{holder['who']} on {holder['host']}, process {holder['pid']}, since {holder['since']}"

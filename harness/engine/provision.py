@@ -52,6 +52,7 @@ def provision(
     guests that the network would not give their address.
     """
     began = time.monotonic()
+    asked = _Retries({client, reader or client})
     _check_names(contract, only)
     with site_lock(contract.state_dir, contract.site):
         settle(client, contract.hypervisor.node, journal_of(contract))
@@ -66,7 +67,17 @@ def provision(
         notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()
     for note in notes:
         shared.tell(None, None, "note", note)
-    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began)
+    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
+
+
+class _Retries:
+    """What the clients had to ask twice since this was made."""
+
+    def __init__(self, clients: Set[Client]) -> None:
+        self._marks = [(client, len(client.counts.retries)) for client in clients]
+
+    def since(self) -> tuple[str, ...]:
+        return tuple(retry for client, mark in self._marks for retry in client.counts.retries[mark:])
 
 
 def refuse(plan: Plan, contract: Contract) -> None:
@@ -149,6 +160,7 @@ def build(job: Job) -> None:
     with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
         reach(job)
     with job.step("identity", "own hostname, machine-id and host keys"):
+        job.remember("identity")
         personalise(job)
     with job.step("finish", "proven; pinned"):
         finish(job, vm)

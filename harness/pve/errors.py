@@ -92,6 +92,11 @@ _GATEWAY_LOSS = {502, 503, 504}
 _NOT_READY = re.compile(r"ipcc_send_rec|Transport endpoint is not connected|Device or resource busy|no worker upid")
 
 
+def is_lock(words: str) -> bool:
+    """Whether PVE's words, also those of a task's end, are about somebody else's lock."""
+    return _LOCKED.search(words) is not None
+
+
 def from_answer(error: ResourceException, message: str, call: Call) -> HarnessError:
     """The error for an answer of status 400 and above; `message` is the body's full text, if it had one."""
     words = (message or error.content or "").strip() or f"status {error.status_code} without a text"

@@ -33,9 +33,9 @@ Seed (JSON, every key optional, secrets in files named relative to it):
 Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "result": ...}, {"ok": false, "error": ...};
 `python -m harness.lab.pve.control SOCKET JSON` sends one):
 
-    {"op": "counters"} {"op": "reset-counters"}       calls by method and template, how many were writes, how many
-                                                      requests came, how often the state was saved
-    {"op": "writes"}                                  the writes that had an effect: number, method, path, params
+    {"op": "counters"} {"op": "reset-counters"}       calls by method and template, and how many were writes
+    {"op": "moments"}                                 how many requests came, how often the state was saved
+    {"op": "writes"}                                  the writes: number, method, path, params, done, task
     {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, "at": 0, ...}   `at`: only that request.
         K: status (status, reason), lock, stall (seconds), drop-before/-after, reset-before/-after, cut, 596 (status,
         reason), 596-before, kill-before/-after (pid), crash-before/-after, snapshot-before/-after (text: its name);

@@ -49,12 +49,17 @@ def _answer(sim: Simulator, line: bytes) -> dict[str, object]:
 
 
 def _counters(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape for all operations
-    return sim.counters.report() | {"saves": sim.faults.saves}
+    return sim.counters.report()
+
+
+def _moments(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
+    """How many requests came since the counters were reset, and how often the state was saved since `clear-faults`."""
+    return {"requests": sim.counters.requests, "saves": sim.faults.saves}
 
 
 def _writes(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
-    """The writes that had an effect since the counters were reset, in their order."""
-    return sim.counters.done()
+    """The writes that arrived since the counters were reset, in their order."""
+    return sim.counters.written()
 
 
 def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
@@ -142,6 +147,7 @@ def _kill_task(sim: Simulator, request: Mapping[str, Any]) -> None:
 
 OPERATIONS: Mapping[str, Operation] = {
     "counters": _counters,
+    "moments": _moments,
     "writes": _writes,
     "reset-counters": _reset_counters,
     "fault": _fault,

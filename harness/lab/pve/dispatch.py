@@ -75,10 +75,7 @@ class Dispatcher:
 
         def work(number: int) -> object:
             self._sim.counters.count(route.method, route.template)
-            answer = self._run(route, "root@pam", sent)
-            if route.method != "GET":
-                self._sim.counters.wrote(number, route.method, path, sent)
-            return answer
+            return self._recorded(number, route.method, path, sent, lambda: self._run(route, "root@pam", sent))
 
         answer = self._faulty(route.method, path, work)
         if isinstance(answer, CutAnswer | LostAnswer):
@@ -104,10 +101,17 @@ class Dispatcher:
             if str(sent.get(name, value)) != value:
                 raise bad_parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
         with self._worker():
-            answer = self._run(route, user, sent | from_path)
-        if method != "GET":
-            sim.counters.wrote(number, method, path, sent)
-        return answer
+            return self._recorded(number, method, path, sent, lambda: self._run(route, user, sent | from_path))
+
+    def _recorded(
+        self, number: int, method: str, path: str, sent: Mapping[str, Any], work: Callable[[], object]
+    ) -> object:
+        if method == "GET":
+            return work()
+        with self._sim.counters.write(number, method, path, sent) as entry:
+            answer = work()
+            entry["task"] = answer if isinstance(answer, str) and answer.startswith("UPID:") else None
+            return answer
 
     @contextmanager
     def _worker(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .counters import Counters
 from .faults import Faults
@@ -42,7 +42,6 @@ class Simulator:
     host: Host
     runtime: GuestRuntime
     broadcasts: Broadcasts
-    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)  # suspended VMs; a suspended guest is a running process that waits
 
     backup_lock: threading.Lock = field(default_factory=threading.Lock)  # one vzdump at a time on a node

@@ -1,8 +1,9 @@
-"""Keep the whole state under a name, and put it back: the same moment, as often as a test needs it."""
+"""Keep the whole state in a file, and put it back: the same moment, as often as a test needs it."""
 
 from __future__ import annotations
 
-import copy
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .vm_power import nics
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
 
 def take(sim: Simulator, name: str) -> None:
     with sim.state.lock:
-        sim.snapshots[name] = copy.deepcopy(sim.state.data)
+        text = json.dumps(sim.state.data)
+    _file(sim, name).write_text(text, encoding="utf-8")
 
 
 def restore(sim: Simulator, name: str) -> None:
     """Tasks that run are gone without a trace; machines run that ran then. Guests' disks keep what was written."""
-    kept = copy.deepcopy(sim.snapshots[name])
+    kept = json.loads(_file(sim, name).read_text(encoding="utf-8"))
     sim.tasks.kill_all()
     with sim.state.lock:
         now = set(sim.state["started"])
@@ -27,6 +29,12 @@ def restore(sim: Simulator, name: str) -> None:
         sim.state.save()
         _power(sim, now, kept)
     sim.broadcasts.refresh(sim)
+
+
+def _file(sim: Simulator, name: str) -> Path:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is no name for a snapshot")
+    return sim.options.state / f"snapshot-{name}.json"
 
 
 def _power(sim: Simulator, now: set[str], kept: dict[str, Any]) -> None:

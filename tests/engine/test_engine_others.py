@@ -1,0 +1,85 @@
+"""Somebody else works on the same hypervisor: refused by name, or left as they made it; never overwritten."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from harness.engine import Event, site_lock
+from harness.errors import Unsafe
+from tests.engine.world import World, assert_all_made, assert_refused, only_error, read_tasks
+from tests.simulators import ROOT
+
+
+def edit_at(world: World, step: str, **change: Any) -> Any:
+    """A report that changes the VM behind the run's back when that step begins."""
+
+    def report(event: Event) -> None:
+        if (event.step, event.state) == (step, "begin"):
+            world.simulated.control(op="edit-config", vmid=130, **change)
+
+    return report
+
+
+def test_the_second_operator_is_told_who_and_since_when(world: World) -> None:
+    with site_lock(world.contract.state_dir, "lab"):
+        me = re.escape(f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}, since 20")
+        assert_refused(world, Unsafe, rf"another run is at work \({me}")
+    assert_all_made(world.provision())
+
+
+def test_a_second_process_is_refused_while_the_first_works(world: World) -> None:
+    """The first one waits for a guest whose sshd is deaf; the second one's refusal names it."""
+    argv = [sys.executable, "-m", "tests.engine.run", str(world.simulated.folder), world.simulated.url]
+    argv += [world.simulated.fingerprint]
+    world.simulated.fault(kind="task-stall", task="qmclone", times=3, seconds=60)
+    first = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert first.stdout is not None
+        assert any("clone begin" in line for line in first.stdout)
+        with pytest.raises(Unsafe, match=rf"another run is at work \(.*process {first.pid}, since 20"):
+            world.provision()
+    finally:
+        first.kill()
+        first.communicate()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"set": {"memory": "2048"}}, "memory from '512' to '2048'"),
+        ({"set": {"net0": "virtio=BC:24:11:AA:BB:CC,bridge=vmbr0,firewall=1"}}, "net0 from 'virtio="),
+        ({"set": {"tags": "mine"}}, "tags from None to 'mine'"),
+    ],
+    ids=["memory", "net0", "tags"],
+)
+def test_a_change_made_meanwhile_is_never_overwritten(world: World, change: dict[str, Any], words: str) -> None:
+    done = world.provision(report=edit_at(world, "configure", **change), only={"metrics-vm01"})
+    assert f"somebody else changed it meanwhile ({words}" in str(only_error(done))
+    assert {key: world.config(130)[key] for key in change["set"]} == change["set"]
+    assert "qmstart" not in read_tasks(world)
+
+
+def test_what_does_not_meet_the_declared_values_stays_and_does_not_matter(world: World) -> None:
+    report = edit_at(world, "configure", set={"ostype": "other", "description": "mgmt-harness: unfinished"})
+    done = world.provision(report=report, only={"metrics-vm01"})
+    assert_all_made(done)
+    assert "checksum mismatch" in done.results[0].retries[0]
+    assert world.config(130)["ostype"] == "other"
+
+
+def test_a_note_written_meanwhile_is_kept(world: World) -> None:
+    world.provision(only={"metrics-vm01"})
+    notes = world.config(130)["description"].rstrip()
+    world.simulated.control(op="edit-config", vmid=130, set={"description": f"{notes}\nmgmt-harness: unfinished"})
+    mine = f"{notes}\nmgmt-harness: unfinished\nowner: alice"
+    assert_all_made(world.provision(report=edit_at(world, "reach", set={"description": mine}), only={"metrics-vm01"}))
+    assert world.config(130)["description"].rstrip() == f"{notes}\nowner: alice"
+    assert world.plan_is_empty("metrics-vm01")
