@@ -184,6 +184,22 @@ def restore(
     _end(run(_folder(inventory), site, guest, RestoreOptions(archive, in_place, remove, yes, json)))
 
 
+@task(name="restore", help={**SITE, **GUEST_TO, **JSON})
+def drill_restore(_: Context, guest: str, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """Prove that a VM's newest backup boots, beside the VM: 0 it does, 1 it does not, 2 that is not known."""
+    from harness.commands.recovery import drill as run
+
+    _end(run(_folder(inventory), site, "restore", guest, as_json=json))
+
+
+@task(name="rebuild", help={**SITE, **GUEST_TO, **JSON})
+def drill_rebuild(_: Context, guest: str, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """Prove that a VM can be destroyed and built again as itself; then its disks are restored."""
+    from harness.commands.recovery import drill as run
+
+    _end(run(_folder(inventory), site, "rebuild", guest, as_json=json))
+
+
 @task(
     iterable=["clause"],
     help={
@@ -415,6 +431,7 @@ namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, veri
 for recovery in (rebuild, destroy, restore):
     namespace.add_task(recovery)
 namespace.add_collection(Collection(backup_now, backup_list), name="backup")
+namespace.add_collection(Collection(drill_restore, drill_rebuild), name="drill")
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")

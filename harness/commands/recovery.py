@@ -16,8 +16,8 @@ from rich.console import Console
 from harness import engine, routers
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
-from harness.contract import Contract
-from harness.engine import backing_up, destroying, quiet, rebuilding, restoring, routing, saved, scratch
+from harness.contract import Contract, Drill
+from harness.engine import backing_up, destroying, drills, quiet, rebuilding, restoring, routing, saved, scratch
 from harness.engine.rebuilding import Done
 from harness.errors import Invalid
 from harness.pve import backups
@@ -146,6 +146,23 @@ def restore(inventory: Path, site: str, guest: str, options: RestoreOptions) -> 
     return _show(done, out, as_json=options.as_json)
 
 
+@front
+def drill(inventory: Path, site: str, name: Drill, guest: str, *, as_json: bool) -> int:
+    """0 the promise holds, 1 it is broken, 2 that could not be found out."""
+    contract, out = open_contract(inventory, site), console(to_stderr=as_json)
+    with _tools(contract, out) as tools:
+        common = tools.common()
+        drilled = drills.Drilled(contract, guest=guest, ready=tools.ready, held=tools.held, **common)
+        record = {"restore": drills.drill_restore, "rebuild": drills.drill_rebuild}[name](drilled)
+    if as_json:
+        print(json.dumps(vars(record), indent=2))
+    else:
+        style = None if record.verdict == "pass" else "bold red"
+        text = f"{record.drill}: {record.verdict} in {record.seconds:.1f} s: {record.said}"
+        out.print(text, style=style, markup=False)
+    return {"pass": 0, "fail": 1, "unknown": 2}[record.verdict]
+
+
 @dataclass(frozen=True)
 class _Tools:
     """What every one of these commands works with."""
@@ -154,6 +171,7 @@ class _Tools:
     looks: engine.GuestLooks
     progress: GuestProgress
     ready: Callable[[Any], None] | None
+    held: Callable[[], list[str]] | None
 
     def common(self) -> dict[str, Any]:
         return {
@@ -171,7 +189,8 @@ def _tools(contract: Contract, out: Console) -> Iterator[_Tools]:
         lease = partial(lease_of, router) if router else None
         ready = partial(routing.require_reservations, contract, router) if router else None
         progress = stack.enter_context(GuestProgress(out))
-        yield _Tools(contract, engine.real_looks(contract, lease), progress, ready)
+        held = partial(routing.held_by, router) if router else None
+        yield _Tools(contract, engine.real_looks(contract, lease), progress, ready, held)
 
 
 def _asker(out: Console, question: str, *, yes: bool) -> Callable[[str], bool]:

@@ -11,7 +11,8 @@ from harness.plan.losses import not_ours
 from harness.plan.marks import has_mark
 from harness.pve import backups, guests, read
 from harness.pve.client import Client, Writer
-from harness.pve.upid import Upid, wait_task
+from harness.pve.errors import Absent
+from harness.pve.upid import Upid, parse_upid, wait_task
 
 # How long the task of a run that was cut off is waited for: what it does cannot be stopped half way.
 EARLIER_TASK_S = 1800.0
@@ -64,7 +65,10 @@ def require_quiet(client: Client, node: str, vm: ObservedGuest, *, to: str) -> N
 def settle(writer: Writer, node: str, journal: Journal, only: int | None = None) -> dict[int, TakenApart]:
     """The guests that earlier runs took apart, once the tasks they left behind have ended."""
     apart = {vmid: one for vmid, one in journal.apart().items() if only in (None, vmid)}
+    begun = journal.begun()
     for vmid, one in apart.items():
+        if only is not None and vmid in begun and (clone := begun[vmid].upid) is not None:
+            _wait_out(writer, parse_upid(clone), one)
         for kind in KINDS:
             for upid in guests.running_on(writer, node, vmid):
                 if upid.type == kind:
@@ -80,7 +84,7 @@ def _wait_out(writer: Writer, upid: Upid, one: TakenApart) -> None:
         wait_task(
             writer, upid, deadline_s=EARLIER_TASK_S, tried=f"wait for the {one.by} of an earlier run", on=one.guest
         )
-    except TaskFailed:
+    except (TaskFailed, Absent):  # the node forgets old tasks
         return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Set
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 
 from harness.contract import Contract, Guest
@@ -51,14 +52,16 @@ def rebuild(
     agent_grace_s: float = 15.0,
     ready: Callable[[Set[str]], None] | None = None,
     agree: Callable[[str], bool] = lambda _: True,
+    locked: bool = False,
 ) -> Done | None:
     """The guest built anew; None when `agree`, told what will be lost, said no.
 
-    `reader` audits the whole node. A run that was cut off is gone on with, wherever it ended.
+    `reader` audits the whole node. A run that was cut off is gone on with, wherever it ended. With `locked` the caller
+    holds the site's lock.
     """
     began = time.monotonic()
     guest = guest_named(contract, name, to=TO)
-    with site_lock(contract.state_dir, contract.site):
+    with nullcontext() if locked else site_lock(contract.state_dir, contract.site):
         journal = journal_of(contract)
         apart = settle(client, contract.hypervisor.node, journal, guest.vmid).get(guest.vmid)
         observed = observe(contract, reader)

@@ -46,13 +46,16 @@ def restore_in_place(
     agent_grace_s: float = 15.0,
     ready: Callable[[Set[str]], None] | None = None,
     agree: Callable[[str], bool] = lambda _: True,
+    locked: bool = False,
 ) -> Done | None:
-    """The guest as it was when `archive` (or the newest) was made, with its declared configuration; None when `agree`
-    said no."""
+    """The guest as it was when `archive` (or the newest) was made, with its declared configuration.
+
+    None when `agree`, told what will be lost, said no. With `locked` the caller holds the site's lock.
+    """
     began = time.monotonic()
     guest = guest_named(contract, name, to=TO)
     node = contract.hypervisor.node
-    with site_lock(contract.state_dir, contract.site):
+    with nullcontext() if locked else site_lock(contract.state_dir, contract.site):
         journal = journal_of(contract)
         settle(client, node, journal, guest.vmid)
         observed = observe(contract, reader)

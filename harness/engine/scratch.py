@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, replace
 
@@ -56,7 +57,7 @@ def restore_to_scratch(
     reader: Client,
 ) -> Tried:
     with site_lock(contract.state_dir, contract.site):
-        return try_backup(_job(contract, client, name, looks, report), reader, archive)
+        return try_backup(scratch_job(contract, client, name, looks, report), reader, archive)
 
 
 def remove_scratch(
@@ -64,7 +65,7 @@ def remove_scratch(
 ) -> bool:
     """False when there was nothing to remove."""
     with site_lock(contract.state_dir, contract.site):
-        return take_away(_job(contract, client, name, looks, report), reader)
+        return take_away(scratch_job(contract, client, name, looks, report), reader)
 
 
 def try_backup(job: Job, reader: Client, archive: str | None) -> Tried:
@@ -95,6 +96,10 @@ def take_away(job: Job, reader: Client) -> bool:
     vm = read.read_guest(reader, node, vmid)
     if vm is None:
         return False
+    if _is_leftover(job, vm):
+        _clear_as_root(job, vmid)
+        job.remember("scratch-removed", scratch=vmid)
+        return True
     if not is_scratch_of(contract.site, vm):
         raise _not_scratch(job, vm)
     require_quiet(job.writer, node, vm, to="remove the scratch VM")
@@ -122,7 +127,7 @@ def take_away(job: Job, reader: Client) -> bool:
     return True
 
 
-def _job(contract: Contract, client: Writer, name: str, looks: GuestLooks, report: Report) -> Job:
+def scratch_job(contract: Contract, client: Writer, name: str, looks: GuestLooks, report: Report) -> Job:
     guest = guest_named(contract, name, to=TO)
     shared = Shared(contract, client, looks, journal_of(contract), report, 0.0)
     return Job(shared, guest, Change(guest.name, guest.vmid, "finish", TO, None), GuestResult(guest.name, guest.vmid))
@@ -143,7 +148,7 @@ def _require_free(job: Job, reader: Client, vmid: int) -> None:
     if not read.vmid_is_taken(job.writer, vmid):
         return
     vm = read.read_guest(reader, job.node, vmid)
-    if vm is None or not is_scratch_of(job.shared.contract.site, vm):
+    if vm is None or not (is_scratch_of(job.shared.contract.site, vm) or _is_leftover(job, vm)):
         raise _not_scratch(job, vm)
     raise Unsafe(
         tried=TO,
@@ -165,6 +170,39 @@ def _not_scratch(job: Job, vm: ObservedGuest | None) -> Unsafe:
         do=f"If a restore that was killed left it, on the node, as root: `qm unlock {vmid} && qm destroy {vmid}`; "
         "else declare another number",
     )
+
+
+def _is_leftover(job: Job, vm: ObservedGuest) -> bool:
+    """The empty configuration that PVE leaves of a restore that failed, at a number that was free before ours."""
+    steps = [
+        line["step"] for line in job.shared.journal.lines(job.guest.name) if str(line["step"]).startswith("scratch")
+    ]
+    empty = vm.config.keys() <= {"digest", "lock"} and vm.lock in (None, "create")
+    return steps[-1:] == ["scratch"] and empty and not guests.running_on(job.writer, job.node, vm.vmid)
+
+
+def _clear_as_root(job: Job, vmid: int) -> None:
+    """It is in no pool, so no token may touch it; `_is_leftover` is the proof that it is ours."""
+    if job.looks.as_root is None:
+        raise Unsafe(
+            tried="remove what a failed restore left",
+            on=f"VM {vmid}",
+            happened="it is in no pool, so the token may not, and there is no login as root on the node",
+            do=f"On the node, as root: `qm unlock {vmid} && qm destroy {vmid}`",
+        )
+    job.note("delete", f"removing the empty VM {vmid} that a failed restore left, as root on the node")
+    path = f"/nodes/{job.node}/qemu/{vmid}"
+    job.looks.as_root(shlex.join(["pvesh", "delete", path, "--skiplock", "1", "--destroy-unreferenced-disks", "1"]))
+    waited = wait_until(
+        lambda: (None, "there") if read.vmid_is_taken(job.writer, vmid) else (True, "gone"), deadline_s=60.0
+    )
+    if waited.value is None:
+        raise TimedOut(
+            tried="remove what a failed restore left",
+            on=f"VM {vmid}",
+            happened="it is still there after a minute",
+            do="Look at the node's task list",
+        )
 
 
 def _unplugged(saved: Saved) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.contract import Guest
 from harness.observed import ObservedGuest
-from harness.plan.marks import TAG, has_mark, parse_provenance
+from harness.plan.marks import TAG, has_mark, is_unfinished, parse_provenance
 
 _UNUSED = re.compile(r"unused\d+")
 
@@ -25,7 +25,8 @@ def not_ours(site: str, guest: Guest, vm: ObservedGuest) -> str | None:
         return f"{said} carries our tag, but no provenance line in its notes"
     if (provenance.site, provenance.guest) != (site, guest.name):
         return f"{said} is {provenance.guest} of site {provenance.site}, as its notes say"
-    return None if TAG in vm.tags else f"{said} has lost the tag {TAG}"
+    # The line goes along with the clone call, the tag comes with the configuration.
+    return None if TAG in vm.tags or is_unfinished(vm.description) else f"{said} has lost the tag {TAG}"
 
 
 def own_disks(vm: ObservedGuest) -> dict[str, str]:

@@ -122,6 +122,12 @@ def back_up(writer: Writer, node: str, vmid: int, *, storage: str, notes: str) -
     return parse_upid(answer)
 
 
+def delete(writer: Writer, node: str, archive: Archive) -> Upid | None:
+    """None when PVE had done it before it answered."""
+    answer = writer.delete(f"/nodes/{node}/storage/{archive.storage}/content/{archive.volid}")
+    return parse_upid(answer) if answer else None
+
+
 def restore(
     writer: Writer,
     node: str,
