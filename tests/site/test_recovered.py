@@ -1,4 +1,4 @@
-"""Backed up, rebuilt and restored, a guest of the lab stays itself and gets its files back; the router never hears of it."""
+"""Backed up, rebuilt and restored, a guest of the lab stays itself with its files; the router never hears of it."""
 
 from __future__ import annotations
 
