@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.contract import Api, ApiToken, Contract, Guest, SecretRef
 from harness.evidence import Evidence, Secret
+from harness.privileges import ROLES
 from harness.pve.client import Client, Writer, connect
 from harness.wait import wait_until
 from tests import sites
@@ -23,16 +24,6 @@ from tests import sites
 ROOT = Path(__file__).parent.parent
 TOKENS = {"verify": "verify@pve!harness", "provision": "provision@pve!harness"}
 SECRETS = {name: f"00000000-0000-4000-8000-00000000000{at}" for at, name in enumerate(TOKENS, 1)}
-ROLES = {
-    "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
-    "MgmtProvision": "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit "
-    "VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt "
-    "Pool.Audit",
-    "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
-    "MgmtBridge": "SDN.Use",
-    "MgmtNode": "Sys.Audit",
-    "MgmtStartup": "Sys.Modify",
-}
 ACL = [
     ("/", "MgmtAudit", "verify", 1),
     ("/pool/mgmt", "MgmtProvision", "provision", 1),
