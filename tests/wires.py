@@ -11,6 +11,9 @@ import json
 import shlex
 import socket
 import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +25,7 @@ from harness.observed import ObservedGuest
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import known_hosts
+from harness.remote.holding import let_go
 from harness.remote.known_hosts import HostKey
 
 
@@ -43,6 +47,7 @@ class Wire:
     strangers: tuple[str, ...] = ()
     deaf: tuple[str, ...] = ()  # guests whose sshd does not answer
     leaseless: tuple[str, ...] = ()  # guests the DHCP server does not serve
+    holds: bool = False  # whether the node's own lock is taken
     pvesh: Path | None = None  # where the node's own pvesh is answered; None: no login as root
 
     def looks(self) -> GuestLooks:
@@ -55,6 +60,7 @@ class Wire:
             pin=self._pin,
             is_pinned=lambda guest: bool(known_hosts.look_up([self.learned], guest.name)),
             lease=self._lease,
+            hold=_hold if self.holds else None,
             as_root=self._as_root if self.pvesh is not None else None,
         )
 
@@ -104,3 +110,15 @@ class Wire:
 
     def _lease(self, guest: Guest) -> str | None:
         return str(guest.nic.address.ip) if self._vm(guest) and guest.name not in self.leaseless else None
+
+
+@contextmanager
+def _hold(command: str) -> Iterator[str]:
+    """The node's shell is this machine's."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().rstrip("\n")
+    finally:
+        let_go(process)

@@ -1,4 +1,4 @@
-"""Let one run at a time change a site from this machine; the lock ends with its process, however that ends."""
+"""Let one run at a time change a site, from this machine or any other; a lock ends with its run, however that ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,53 @@ import fcntl
 import json
 import os
 import pwd
+import shlex
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from harness.errors import Refused, Unsafe
+from harness.contract import Contract
+from harness.engine.looks import GuestLooks
+from harness.errors import HarnessError, Refused, Unsafe
+
+# On the hypervisor, for runs from other machines and other checkouts; it lasts as long as the SSH connection.
+NODE_LOCK = "/run/mgmt-harness.lock"
+_HOLD = """exec 9>>{lock} || exit
+if flock -n 9; then printf '%s\\n' {who} >{lock}; echo held; cat >/dev/null; : >{lock}
+else echo "taken $(cat {lock})"; fi"""
+
+
+@contextmanager
+def run_lock(contract: Contract, looks: GuestLooks, note: Callable[[str], None]) -> Iterator[None]:
+    """The site's lock here and the hypervisor's own; `note` hears it when the second could not be taken."""
+    with site_lock(contract.state_dir, contract.site), ExitStack() as stack:
+        if looks.hold is not None:
+            _take_node(contract, looks.hold, stack, note)
+        yield
+
+
+def _take_node(
+    contract: Contract,
+    hold: Callable[[str], AbstractContextManager[str]],
+    stack: ExitStack,
+    note: Callable[[str], None],
+) -> None:
+    who = shlex.quote(_said(_myself()))
+    try:
+        said = stack.enter_context(hold(_HOLD.format(lock=shlex.quote(NODE_LOCK), who=who)))
+    except HarnessError as error:  # the API may be there without SSH
+        note(f"a run from another machine at the same time would not be noticed: {error}")
+        return
+    if said.startswith("taken"):
+        raise Unsafe(
+            tried="change the site",
+            on=f"{contract.site} ({contract.hypervisor.name})",
+            happened=f"another run is at work ({said.removeprefix('taken').strip() or 'it has not said whose'})",
+            do=f"Wait until it has ended (if its machine is gone for good: `fuser -k {NODE_LOCK}` on the node), then "
+            "run the same command again",
+        )
 
 
 @contextmanager
@@ -64,4 +104,8 @@ def _holder(path: Path) -> str:
         holder = json.loads(path.read_text())
     except (OSError, ValueError):  # it is writing its name at this very moment
         return f"see {path}"
+    return _said(holder)
+
+
+def _said(holder: Mapping[str, str | int]) -> str:
     return f"{holder['who']} on {holder['host']}, process {holder['pid']}, since {holder['since']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness import probe
 from harness.contract import Contract, Guest
 from harness.errors import HarnessError
 from harness.remote import known_hosts, personalise, ssh
+from harness.remote.holding import holding
 from harness.remote.known_hosts import HostKey
 
 PROBE_LIMIT_S = 1.0
@@ -30,6 +32,7 @@ class GuestLooks:
     is_pinned: Callable[[Guest], bool]
     lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
     as_root: Callable[[str], str] | None = None  # runs a command as root on the hypervisor; its output
+    hold: Callable[[str], AbstractContextManager[str]] | None = None  # the same, until it is left; its first line
 
 
 def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None = None) -> GuestLooks:
@@ -48,6 +51,7 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
         ),
         lease=lease,
         as_root=lambda command: _as_root(contract, command),
+        hold=lambda command: holding(ssh.hypervisor_login(contract), command),
     )
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from harness.contract import Contract
 from harness.engine.cloning import clone
 from harness.engine.configuring import configure, finish
-from harness.engine.events import GuestResult, Provisioned, Report
+from harness.engine.events import Event, GuestResult, Provisioned, Report
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
 from harness.engine.learning import learn_keys
-from harness.engine.lock import site_lock
+from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
@@ -54,7 +54,7 @@ def provision(
     began = time.monotonic()
     asked = _Retries({client, reader or client})
     _check_names(contract, only)
-    with site_lock(contract.state_dir, contract.site):
+    with run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, time.monotonic() - began))):
         settle(client, contract.hypervisor.node, journal_of(contract))
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)

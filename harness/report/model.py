@@ -93,6 +93,7 @@ class Report:
     started_at: datetime
     problems: tuple[str, ...] = ()  # what kept the run itself from being whole
     chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
+    retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
 
     @property
     def counts(self) -> dict[str, int]:
@@ -119,6 +120,7 @@ def render_json(report: Report) -> dict[str, Any]:
         "ssh_trips": report.ssh_trips,
         "counts": report.counts,
         "problems": list(report.problems),
+        "retries": list(report.retries),
         "waivers": [_waiver(waiver) for waiver in report.waivers],
         "chains": [_chain(chain) for chain in report.chains],
         "clauses": [_clause(clause) for clause in report.clauses],

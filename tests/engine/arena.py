@@ -19,6 +19,8 @@ from tests.simulators import simulating
 
 # What differs between two clones made alike.
 OWN = ("digest", "smbios1", "vmgenid", "meta")
+# Long enough for a run to be killed, and the next one to come, while PVE's worker is in the middle of it.
+SLOW = {"qmclone": 8.0, "qmstart": 2.0}  # at the simulator's pace, a twentieth of it
 MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder in it; the simulator syncs each change to its disk
 
 
@@ -37,6 +39,8 @@ class Arena:
         for name in ("boots", "power"):
             (folder / name).unlink(missing_ok=True)
         self.world.events.clear()
+        for task, seconds in SLOW.items():
+            self.control(op="fault", kind="task-stall", task=task, times=-1, seconds=seconds)
 
     def control(self, **request: Any) -> Any:
         """Asked until a simulator that is being restarted answers."""

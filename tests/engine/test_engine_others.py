@@ -5,15 +5,19 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.engine import Event, site_lock
-from harness.errors import Unsafe
+from harness.engine import Event, run_lock, site_lock
+from harness.errors import Unreachable, Unsafe
 from tests.engine.world import World, assert_all_made, assert_refused, only_error, read_tasks
 from tests.simulators import ROOT
 
@@ -49,6 +53,45 @@ def test_a_second_process_is_refused_while_the_first_works(world: World) -> None
     finally:
         first.kill()
         first.communicate()
+
+
+def test_an_operator_at_another_machine_is_told_who_and_since_when(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another state folder, so that only the hypervisor's own lock is common; it is free as soon as the first ends."""
+    monkeypatch.setattr("harness.engine.lock.NODE_LOCK", str(tmp_path / "node lock"))
+    world.wire.holds = True
+    elsewhere = replace(world.contract, state_dir=tmp_path / "elsewhere")
+    with run_lock(elsewhere, world.wire.looks(), pytest.fail):
+        me = re.escape(f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}, since 20")
+        error = assert_refused(world, Unsafe, rf"on lab \(hv01\): another run is at work \({me}")
+        assert f"fuser -k {tmp_path / 'node lock'}" in error.do
+    assert_all_made(world.provision())
+
+
+def test_a_killed_run_elsewhere_leaves_no_lock(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.engine.lock.NODE_LOCK", str(tmp_path / "node.lock"))
+    world.wire.holds = True
+    elsewhere = replace(world.contract, state_dir=tmp_path / "elsewhere")
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        with run_lock(elsewhere, world.wire.looks(), pytest.fail):
+            os.write(writing, b"x")
+            signal.pause()
+    os.read(reading, 1)
+    assert_refused(world, Unsafe, rf"another run is at work \(.*process {child}, since 20")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert_all_made(world.provision())
+
+
+def test_without_ssh_to_the_node_the_run_says_what_it_cannot_notice(world: World) -> None:
+    def nobody(command: str) -> AbstractContextManager[str]:
+        raise Unreachable(tried="log in by SSH", on="hv01", happened="no route to host", do="look there")
+
+    assert_all_made(world.provision(looks=replace(world.wire.looks(), hold=nobody)))
+    (note,) = [event.text for event in world.events if event.guest is None]
+    assert note.startswith("a run from another machine at the same time would not be noticed: Could not log in by SSH")
 
 
 @pytest.mark.parametrize(
