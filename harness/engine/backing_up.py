@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of
 from harness.engine.privileges import on_guest, require
-from harness.engine.quiet import guest_named, require_ours, require_quiet
+from harness.engine.quiet import changing, guest_named, require_ours, require_quiet
 from harness.engine.saved import archives_of, require_of_guest, target_storage
 from harness.engine.sending import do_task
 from harness.errors import HarnessError, Unsafe
@@ -43,7 +42,7 @@ def back_up(
 ) -> tuple[BackedUp, ...]:
     """PVE makes one backup at a time on a node, and so does this. Everything is checked before the first one."""
     guests = [guest_named(contract, name, to=TO) for name in names]
-    with site_lock(contract.state_dir, contract.site):
+    with changing(contract, looks, report):
         storage = target_storage(contract, client)
         require(contract, _needs(contract, guests, storage), client, reader, to=TO)
         for guest in guests:

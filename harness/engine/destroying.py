@@ -8,11 +8,10 @@ from collections.abc import Callable
 from harness.contract import Contract
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of
 from harness.engine.privileges import TAKING_DOWN, on_guest, require
-from harness.engine.quiet import guest_named, require_ours, require_quiet, settle
+from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
 from harness.engine.rebuilding import Done
 from harness.engine.saved import archives_of, said_archive
 from harness.engine.taking_down import delete, taken_down
@@ -39,7 +38,7 @@ def destroy(
     began = time.monotonic()
     guest = guest_named(contract, name, to=TO)
     node = contract.hypervisor.node
-    with site_lock(contract.state_dir, contract.site):
+    with changing(contract, looks, report):
         journal = journal_of(contract)
         apart = settle(client, node, journal, guest.vmid).get(guest.vmid)
         vm = read.read_guest(reader, node, guest.vmid)

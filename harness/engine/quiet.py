@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from harness.contract import Contract, Guest
+from harness.engine.events import Event, Report
 from harness.engine.job import Job
+from harness.engine.lock import run_lock
+from harness.engine.looks import GuestLooks
 from harness.errors import HarnessError, Invalid, Refused, TaskFailed, Unsafe
 from harness.journal import Journal
 from harness.observed import ObservedGuest, TakenApart
@@ -17,6 +22,11 @@ from harness.pve.upid import Upid, parse_upid, wait_task
 # How long the task of a run that was cut off is waited for: what it does cannot be stopped half way.
 EARLIER_TASK_S = 1800.0
 KINDS = ("qmdestroy", "qmrestore")
+
+
+def changing(contract: Contract, looks: GuestLooks, report: Report) -> AbstractContextManager[None]:
+    """One run at a time changes a site; what cannot be held off is told."""
+    return run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, 0.0)))
 
 
 def guest_named(contract: Contract, name: str, *, to: str) -> Guest:

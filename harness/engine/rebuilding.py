@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, observe
 from harness.engine.privileges import TAKING_DOWN, check_privileges, on_guest, require
 from harness.engine.provision import build, refuse
-from harness.engine.quiet import guest_named, require_ours, require_quiet, settle
+from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
 from harness.engine.saved import require_young_backup
 from harness.engine.taking_down import delete, taken_down
 from harness.errors import HarnessError, Unsafe
@@ -61,7 +60,7 @@ def rebuild(
     """
     began = time.monotonic()
     guest = guest_named(contract, name, to=TO)
-    with nullcontext() if locked else site_lock(contract.state_dir, contract.site):
+    with nullcontext() if locked else changing(contract, looks, report):
         journal = journal_of(contract)
         apart = settle(client, contract.hypervisor.node, journal, guest.vmid).get(guest.vmid)
         observed = observe(contract, reader)

@@ -10,12 +10,11 @@ from typing import Any
 from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, observe
 from harness.engine.privileges import ON_THE_GUEST, TAKING_DOWN, on_guest, require
 from harness.engine.provision import build
-from harness.engine.quiet import guest_named, require_ours, require_quiet, settle
+from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
 from harness.engine.rebuilding import Done
 from harness.engine.saved import choose_archive, require_of_guest, said_archive
 from harness.engine.sending import do_task
@@ -55,7 +54,7 @@ def restore_in_place(
     began = time.monotonic()
     guest = guest_named(contract, name, to=TO)
     node = contract.hypervisor.node
-    with nullcontext() if locked else site_lock(contract.state_dir, contract.site):
+    with nullcontext() if locked else changing(contract, looks, report):
         journal = journal_of(contract)
         settle(client, node, journal, guest.vmid)
         observed = observe(contract, reader)

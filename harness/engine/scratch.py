@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from harness.contract import Contract, VmId
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of
 from harness.engine.privileges import ON_THE_GUEST, TAKING_DOWN, on_guest, require
-from harness.engine.quiet import guest_named, require_quiet
+from harness.engine.quiet import changing, guest_named, require_quiet
 from harness.engine.restoring import send_restore
 from harness.engine.saved import choose_archive, require_of_guest
 from harness.engine.sending import do_task
@@ -56,7 +55,7 @@ def restore_to_scratch(
     report: Report,
     reader: Client,
 ) -> Tried:
-    with site_lock(contract.state_dir, contract.site):
+    with changing(contract, looks, report):
         return try_backup(scratch_job(contract, client, name, looks, report), reader, archive)
 
 
@@ -64,7 +63,7 @@ def remove_scratch(
     contract: Contract, client: Writer, *, name: str, looks: GuestLooks, report: Report, reader: Client
 ) -> bool:
     """False when there was nothing to remove."""
-    with site_lock(contract.state_dir, contract.site):
+    with changing(contract, looks, report):
         return take_away(scratch_job(contract, client, name, looks, report), reader)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from harness.contract import Contract, Drill
 from harness.engine.drills.record import Record, Undo, Verdict, keep, undo_of
 from harness.engine.events import Report
-from harness.engine.lock import site_lock
 from harness.engine.looks import GuestLooks
+from harness.engine.quiet import changing
 from harness.errors import HarnessError, Invalid, Missing, Refused, TimedOut, Unreachable, Unsafe, Untrusted
 from harness.pve.client import Client, Writer
 
@@ -55,7 +55,7 @@ def run(drill: Drill, drilled: Drilled, act: Callable[[Undo], str], undo: Callab
     """`act` writes what is to be undone before its first change and returns what it proved; `undo` undoes that."""
     contract = drilled.contract
     _require_allowed(contract, drill)
-    with site_lock(contract.state_dir, contract.site):
+    with changing(contract, drilled.looks, drilled.report):
         left = undo_of(contract, drill)
         if (what := left.read()) is not None:
             undo(what)
