@@ -60,7 +60,9 @@ class NamespaceRuntime:
             if not guest.exists():
                 raise RuntimeFailed(f"VM {vmid} has no disk")
             (guest / "hostname").write_text("localhost")  # the system's own /etc/hostname replaces it
-            (guest / "nics").write_text("".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge) for nic in nics))
+            (guest / "nics").write_text(
+                "".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge if nic.plugged else "-") for nic in nics)
+            )
             self._launch(vmid)
             return self._wait_booting(vmid)
 

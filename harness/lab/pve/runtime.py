@@ -15,6 +15,7 @@ class GuestNic(NamedTuple):
     slot: int
     mac: str
     bridge: str
+    plugged: bool = True  # False: its link is down, from the start on
 
 
 class RuntimeFailed(Exception):

@@ -107,7 +107,8 @@ def nics(config: Mapping[str, str]) -> list[GuestNic]:
     for key in sorted(key for key in config if key.startswith("net") and key[3:].isdigit()):
         values = vm_options.NET.parse(config[key], key)
         if "bridge" in values:
-            found.append(GuestNic(int(key[3:]), values["macaddr"], values["bridge"]))
+            plugged = values.get("link_down", "0") != "1"
+            found.append(GuestNic(int(key[3:]), values["macaddr"], values["bridge"], plugged))
     return found
 
 
