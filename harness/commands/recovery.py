@@ -73,8 +73,8 @@ def backup_now(inventory: Path, site: str, guest: str | None, *, as_json: bool) 
         rows = [{"guest": one.guest, **_archive(one.archive, now), "seconds": round(one.seconds, 3)} for one in made]
         print(json.dumps(rows, indent=2))
     for one in made if not as_json else ():
-        size = (one.archive.size_bytes or 0) / (1 << 20)
-        out.print(f"{one.guest}: {one.archive.volid}, {size:.1f} MiB in {one.seconds:.1f} s", markup=False)
+        size = saved.said_size(one.archive.size_bytes)
+        out.print(f"{one.guest}: {one.archive.volid}, {size} in {one.seconds:.1f} s", markup=False)
         for warning in one.warnings:
             out.print(f"    {warning}", style="yellow", markup=False)
     return 0

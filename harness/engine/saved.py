@@ -97,6 +97,15 @@ def require_of_guest(contract: Contract, guest: Guest, archive: Archive, saved: 
 
 
 def said_archive(archive: Archive, now: float) -> str:
-    size = f"{archive.size_bytes / (1 << 20):.0f} MiB" if archive.size_bytes is not None else "size unknown"
     marks = ", protected" if archive.protected else ""
-    return f"{archive.volid}: {said_age(max(0.0, now - archive.made_at))} old, {size}{marks}"
+    return f"{archive.volid}: {said_age(max(0.0, now - archive.made_at))} old, {said_size(archive.size_bytes)}{marks}"
+
+
+def said_size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "size unknown"
+    for unit in ("B", "KiB", "MiB"):
+        if size_bytes < 1 << 10:
+            return f"{size_bytes} {unit}"
+        size_bytes //= 1 << 10
+    return f"{size_bytes} GiB"
