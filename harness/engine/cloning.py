@@ -8,7 +8,7 @@ from harness.errors import HarnessError, Invalid, Refused, TaskFailed, TimedOut,
 from harness.observed import BegunClone, ObservedGuest
 from harness.plan import CloneChoice
 from harness.plan.diff import TEMPORARY
-from harness.plan.marks import parse_provenance
+from harness.plan.marks import has_mark, parse_provenance
 from harness.pve import guests, read
 from harness.pve.errors import Absent, Dropped, Locked, Rejected, Undelivered, is_lock
 from harness.pve.upid import UNEXPECTED, Upid, is_running, parse_upid, wait_task
@@ -58,21 +58,21 @@ def _made(job: Job, task: Upid, choice: CloneChoice | None, *, may_fail: bool) -
 
 def _send(job: Job, choice: CloneChoice) -> Upid | None:
     """The task of a new clone; None when the VM is there already without one."""
-    began: Locked | None = None
+    last: Locked | None = None
 
     def look() -> tuple[tuple[Upid | None] | None, str]:
-        nonlocal began
+        nonlocal last
         try:
             return (_send_once(job, choice),), "sent"
         except Locked as lock:
-            began = lock
+            last = lock
             job.retried("clone", f"{lock.happened}; waiting for it")
             return None, lock.happened
 
     waited = wait_until(look, deadline_s=LOCK_PATIENCE_S, first_pause_s=0.5, longest_pause_s=5.0)
     if waited.value is None:
-        assert began is not None  # noqa: S101 - nothing else makes it wait
-        raise began
+        assert last is not None  # noqa: S101 - nothing else makes it wait
+        raise last
     return waited.value[0]
 
 
@@ -102,8 +102,8 @@ def _send_once(job: Job, choice: CloneChoice) -> Upid | None:
         job.retried("clone", f"the answer to the clone request was lost ({lost.happened}); looking what came of it")
         return _find_out(job, choice, lost)
     except Rejected as refusal:
-        # PVE makes no second VM of the same number: ours is there, though its request was taken for lost.
-        if "already exists" not in refusal.words or job.shared.journal.begun().get(job.guest.vmid) is None:
+        # PVE makes no second VM of the same number: ours, whose request was taken for lost, or somebody else's.
+        if "already exists" not in refusal.words:
             job.remember("clone-failed")
             raise
         job.retried("clone", f"{refusal.happened}; looking whose it is")
@@ -249,8 +249,8 @@ def _read_back(job: Job) -> ObservedGuest:
             + ("the VM is not there" if vm is None else f"it is locked ({vm.lock})"),
             do="Run the same command again",
         )
-    provenance = parse_provenance(vm.description)
-    if vm.name != job.guest.name and provenance is None:
+    if not _is_ours(job, vm):
+        job.remember("clone-failed")
         raise Unsafe(
             tried="read the clone back",
             on=job.on,
@@ -259,3 +259,11 @@ def _read_back(job: Job) -> ObservedGuest:
         )
     job.remember("cloned")
     return vm
+
+
+def _is_ours(job: Job, vm: ObservedGuest) -> bool:
+    """The clone call itself writes the provenance; a guest that was complete once may have lost it, but has our tag."""
+    provenance = parse_provenance(vm.description)
+    if provenance is None:
+        return has_mark(vm) and vm.name == job.guest.name
+    return (provenance.site, provenance.guest) == (job.shared.contract.site, job.guest.name)

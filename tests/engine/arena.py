@@ -39,6 +39,9 @@ class Arena:
         for name in ("boots", "power"):
             (folder / name).unlink(missing_ok=True)
         self.world.events.clear()
+
+    def slow_down(self) -> None:
+        """From now on PVE's workers take their time."""
         for task, seconds in SLOW.items():
             self.control(op="fault", kind="task-stall", task=task, times=-1, seconds=seconds)
 

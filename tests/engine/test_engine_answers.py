@@ -11,7 +11,7 @@ from harness.engine import Event
 from harness.engine.starting import STARTS
 from harness.errors import TaskFailed, TimedOut
 from harness.pve.errors import Locked
-from tests.engine.world import World, assert_all_made, only_error, read_tasks
+from tests.engine.world import World, assert_all_made, assert_no_write_again, only_error, read_tasks
 
 
 def test_a_guest_without_a_lease_is_named_by_its_broken_link(world: World) -> None:
@@ -75,7 +75,7 @@ WRITES = ["/clone$", "/config$", "/status/start$"]
 
 
 @pytest.mark.parametrize("path", WRITES, ids=["clone", "config", "start"])
-@pytest.mark.parametrize("kind", ["drop-after", "drop-before", "596"])
+@pytest.mark.parametrize("kind", ["drop-after", "drop-before", "reset-after", "cut", "596", "596-before"])
 def test_a_lost_answer_to_a_write_is_found_out_not_repeated(world: World, path: str, kind: str) -> None:
     method = "PUT" if path == "/config$" else "POST"
     world.simulated.fault(method=method, path=path, times=1, kind=kind)
@@ -84,6 +84,7 @@ def test_a_lost_answer_to_a_write_is_found_out_not_repeated(world: World, path: 
     assert done.results[0].retries
     tasks = read_tasks(world)
     assert (tasks.count("qmclone"), tasks.count("qmstart")) == (1, 1)
+    assert assert_no_write_again(world.simulated) == 4
     assert world.plan_is_empty("metrics-vm01")
 
 

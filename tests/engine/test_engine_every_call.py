@@ -1,6 +1,6 @@
 """`provision` of five VMs killed with SIGKILL at a call, then run again: the end is the undisturbed one.
 
-By default at every thirteenth call; MGMT_HARNESS_SWEEP=all takes every one.
+By default at every nineteenth call; MGMT_HARNESS_SWEEP=all takes every one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def prepared() -> Iterator[Prepared]:
 def test_a_run_killed_at_a_call_is_finished_by_the_next(prepared: Prepared, call: int, moment: str) -> None:
     site, undisturbed = prepared
     site.reset()
+    site.slow_down()
     killed = site.provision_apart(f"kill-{moment}", call)
     requests = site.control(op="moments")["requests"]
     assert killed or requests < call, f"{requests} requests, and nobody was killed"

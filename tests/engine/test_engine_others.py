@@ -18,7 +18,7 @@ import pytest
 
 from harness.engine import Event, run_lock, site_lock
 from harness.errors import Unreachable, Unsafe
-from tests.engine.world import World, assert_all_made, assert_refused, only_error, read_tasks
+from tests.engine.world import World, assert_all_made, assert_refused, only_error, read_tasks, seed
 from tests.simulators import ROOT
 
 
@@ -126,3 +126,24 @@ def test_a_note_written_meanwhile_is_kept(world: World) -> None:
     assert_all_made(world.provision(report=edit_at(world, "reach", set={"description": mine}), only={"metrics-vm01"}))
     assert world.config(130)["description"].rstrip() == f"{notes}\nowner: alice"
     assert world.plan_is_empty("metrics-vm01")
+
+
+@pytest.mark.parametrize(
+    "notes", ["mine, alice", "mgmt-harness: site=dvntm guest=logs-vm01 template=t build=b mode=full"]
+)
+@pytest.mark.parametrize("name", ["metrics-vm01", "win11"])
+def test_a_vm_made_under_our_number_meanwhile_is_not_adopted(world: World, name: str, notes: str) -> None:
+    """Its name may even be the guest's: what counts is the mark, and it has none."""
+    theirs = {"name": name, "memory": "512", "description": notes}
+
+    def report(event: Event) -> None:
+        if (event.step, event.state) == ("clone", "begin"):
+            seed(world, vms=[{"vmid": 130, "config": theirs}], pools=[{"poolid": "mgmt", "vms": [130, 9000]}])
+
+    error = only_error(world.provision(report=report, only={"metrics-vm01"}))
+    assert isinstance(error, Unsafe)
+    assert "carries no mark of ours" in str(error)
+    config = world.config(130)
+    assert {key: str(config[key]).rstrip() for key in theirs} == theirs
+    assert config["status"] == "stopped"
+    assert_refused(world, Unsafe, "the VMID 130 declared for metrics-vm01 is taken by", only={"metrics-vm01"})

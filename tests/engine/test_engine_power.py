@@ -55,6 +55,7 @@ def provision_while_it_dies(site: Arena, **fault: Any) -> None:
     """The run whose hypervisor dies converges, or stops with a named cause for each guest."""
     lives = site.lives()
     site.control(op="fault", **fault)
+    site.slow_down()
     done = site.world.provision()
     assert all(result.error is not None and result.error.do for result in done.failed)
     seen = site.control(op="moments")["saves" if fault["kind"] == "crash-saved" else "requests"]

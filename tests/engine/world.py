@@ -80,6 +80,22 @@ def seed(world: World, **extra: Any) -> None:
     world.simulated.control(op="seed", seed=extra, directory=str(world.simulated.folder))
 
 
+def assert_no_write_again(simulated: Simulated) -> int:
+    """No clone, setting or start was asked for again once it had been done; how many were done."""
+    tasks = {task["upid"]: task for task in simulated.root().get("/nodes/hv01/tasks", {"source": "all", "limit": 0})}
+    made: set[str] = set()
+    for write in simulated.control(op="writes"):
+        if not write["path"].endswith(("/clone", "/config", "/status/start")):
+            continue
+        asked = {key: value for key, value in write["params"].items() if key != "digest"}
+        what = f"{write['path']} {sorted(asked.items())}"
+        assert what not in made
+        task = tasks.get(write["task"] or "")
+        if write["done"] and (task is None or task["status"].startswith(("OK", "WARNINGS"))):
+            made.add(what)
+    return len(made)
+
+
 def read_tasks(world: World) -> list[str]:
     entries = world.simulated.root().get("/nodes/hv01/tasks", {"source": "all", "limit": 500})
     return [entry["type"] for entry in entries]

@@ -23,7 +23,7 @@ def restore(sim: Simulator, name: str) -> None:
     kept = json.loads(_file(sim, name).read_text(encoding="utf-8"))
     sim.tasks.kill_all()
     with sim.state.lock:
-        now = set(sim.state["started"])
+        now = set(sim.state["vms"])
         sim.state.data.clear()
         sim.state.data.update(kept)
         sim.state.save()
