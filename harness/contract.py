@@ -125,6 +125,7 @@ class Guest:
     services: tuple[Service, ...]
     ssh: Ssh
     declared: Declared
+    ephemeral_disks: frozenset[str] = frozenset()  # slots besides the template's that a rebuild may destroy
 
 
 @dataclass(frozen=True)
@@ -306,7 +307,9 @@ class Contract:
     guest_deadline_s: float
     known_hosts: tuple[Path, ...]  # pinned host keys, committed beside the inventory first
     state_dir: Path  # journal, learned host keys, reports; outside the inventory
-    drills: tuple[DrillName, ...] = ()  # those this site allows
+    backup_max_age_s: float = 26 * 3600.0
+    scratch_vmid: VmId | None = None  # where backups are restored to, to try them
+    drills: frozenset[DrillName] = frozenset()  # those this site allows
     drill_max_age_days: int = 90
     tenant_networks: tuple[IPv4Network, ...] = ()  # subnets that are the tenants' alone
     site_folder: Path = Path()  # where relative commands and vault files of secret references start

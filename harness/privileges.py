@@ -9,12 +9,15 @@ from dataclasses import dataclass
 ROLES = {
     "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
     "MgmtProvision": (
-        "VM.Allocate VM.Audit VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk"
-        " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt Pool.Audit"
+        "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit"
+        " VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options"
+        " VM.Monitor VM.PowerMgmt Pool.Audit"
     ),
-    "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
+    # AllocateTemplate is for images to import, which PVE counts among the templates.
+    "MgmtStore": "Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit",
     "MgmtBridge": "SDN.Use",
-    "MgmtNode": "Sys.Audit",
+    # AccessNetwork lets the node fetch an image by itself.
+    "MgmtNode": "Sys.AccessNetwork Sys.Audit",
     # PVE asks for Sys.Modify on / before it lets anyone set a VM's start order.
     "MgmtStartup": "Sys.Modify",
 }

@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
     record.count_trips = view.count_trips
+    record.list_retries = view.list_retries
     guests = [guest for guest in record.contract.guests if record.guest in (None, guest.name)]
     record.follow_chains = partial(chains_of, view, guests)
     config.add_cleanup(view.close)

@@ -42,3 +42,13 @@ def test_nothing_missed_the_tenant_hypervisor_when_it_was_cut_off(drilled: Drill
 @pytest.mark.clause("recovery.router-alone")
 def test_the_router_served_on_alone(drilled: Drilled) -> None:
     drilled.shows("router-alone")
+
+
+@pytest.mark.clause("recovery.rebuild")
+def test_a_vm_was_built_again_as_itself(drilled: Drilled) -> None:
+    drilled.shows("rebuild")
+
+
+@pytest.mark.clause("backup.restorable")
+def test_a_backup_booted_beside_its_vm(drilled: Drilled) -> None:
+    drilled.shows("restore")

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.contract import Api, ApiToken, Contract, Guest, SecretRef
 from harness.evidence import Evidence, Secret
+from harness.privileges import ROLES
 from harness.pve.client import Client, Writer, connect
 from harness.wait import wait_until
 from tests import sites
@@ -23,15 +24,6 @@ from tests import sites
 ROOT = Path(__file__).parent.parent
 TOKENS = {"verify": "verify@pve!harness", "provision": "provision@pve!harness"}
 SECRETS = {name: f"00000000-0000-4000-8000-00000000000{at}" for at, name in enumerate(TOKENS, 1)}
-ROLES = {
-    "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
-    "MgmtProvision": "VM.Allocate VM.Audit VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk "
-    "VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt Pool.Audit",
-    "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
-    "MgmtBridge": "SDN.Use",
-    "MgmtNode": "Sys.Audit",
-    "MgmtStartup": "Sys.Modify",
-}
 ACL = [
     ("/", "MgmtAudit", "verify", 1),
     ("/pool/mgmt", "MgmtProvision", "provision", 1),
@@ -138,11 +130,19 @@ class Simulated:
 
 @contextmanager
 def simulating(
-    folder: Path, certificate: Path, key: Path, pace: float = 0.05, options: Sequence[str] = ()
+    folder: Path,
+    certificate: Path,
+    key: Path,
+    pace: float = 0.05,
+    options: Sequence[str] = (),
+    *,
+    is_kept: bool = False,
 ) -> Iterator[Simulated]:
+    """`is_kept`: started again whenever it dies, and every boot of a guest is on record (tests.engine.witness)."""
     seed = folder / "seed.json"
     seed.write_text(json.dumps(seed_of(folder)))
-    argv = [sys.executable, "-m", "harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
+    own = ["harness.lab.pve", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"]
+    argv = [sys.executable, "-m", *(["tests.engine.witness", str(folder)] if is_kept else own)]
     argv += ["--certificate", str(certificate), "--key", str(key), "--node", "hv01", "--runtime", "none"]
     argv += ["--seed", str(seed), "--bridges", "vmbr0", "--pace", str(pace), *options]
     with (folder / "simulator.log").open("w") as log:

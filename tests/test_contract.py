@@ -125,7 +125,7 @@ def test_the_lab_waives_visibly_what_namespaces_cannot_be() -> None:
         "template.fedora",
     }
     assert all(waiver.reason and str(waiver.until) == "2027-02-15" for waiver in contract.waivers)
-    assert str(contract.waivers[0].declared).endswith("lab/group_vars/all/mgmt.yml:12")
+    assert str(contract.waivers[0].declared).endswith("lab/group_vars/all/mgmt.yml:13")
     assert contract_of("dvntm").waivers == ()
 
 

@@ -7,18 +7,25 @@ the hypervisor says of it, and what a guest keeps (its identity) is a file.
 from __future__ import annotations
 
 import base64
+import json
+import shlex
+import socket
 import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from harness.contract import Guest
 from harness.engine import GuestLooks
-from harness.errors import Unreachable
+from harness.errors import HarnessError, Unreachable
 from harness.observed import ObservedGuest
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import known_hosts
+from harness.remote.holding import let_go
 from harness.remote.known_hosts import HostKey
 
 
@@ -40,6 +47,8 @@ class Wire:
     strangers: tuple[str, ...] = ()
     deaf: tuple[str, ...] = ()  # guests whose sshd does not answer
     leaseless: tuple[str, ...] = ()  # guests the DHCP server does not serve
+    holds: bool = False  # whether the node's own lock is taken
+    pvesh: Path | None = None  # where the node's own pvesh is answered; None: no login as root
 
     def looks(self) -> GuestLooks:
         return GuestLooks(
@@ -51,6 +60,8 @@ class Wire:
             pin=self._pin,
             is_pinned=lambda guest: bool(known_hosts.look_up([self.learned], guest.name)),
             lease=self._lease,
+            hold=_hold if self.holds else None,
+            as_root=self._as_root if self.pvesh is not None else None,
         )
 
     def is_itself(self, guest: Guest) -> bool:
@@ -83,8 +94,31 @@ class Wire:
         lines += [f"host-key={key_of(guest.name)}", "changed=host-keys", "done=yes"]
         return "".join(f"mgmt-harness {line}\n" for line in lines)
 
+    def _as_root(self, command: str) -> str:
+        program, *argv = shlex.split(command)
+        assert self.pvesh is not None
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.connect(str(self.pvesh))
+            channel.sendall(json.dumps({"program": program, "argv": argv}).encode() + b"\n")
+            answer = json.loads(channel.makefile().readline() or '{"code": 255, "stderr": "the node fell silent"}')
+        if answer["code"] != 0:
+            raise HarnessError(tried=command, on="hv01", happened=answer["stderr"], do="look there")
+        return str(answer["stdout"])
+
     def _pin(self, guest: Guest, keys: frozenset[HostKey]) -> None:
         known_hosts.pin(self.learned, guest.name, str(guest.nic.address.ip), keys)
 
     def _lease(self, guest: Guest) -> str | None:
         return str(guest.nic.address.ip) if self._vm(guest) and guest.name not in self.leaseless else None
+
+
+@contextmanager
+def _hold(command: str) -> Iterator[str]:
+    """The node's shell is this machine's."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(["sh", "-c", command], stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().rstrip("\n")
+    finally:
+        let_go(process)

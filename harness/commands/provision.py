@@ -84,6 +84,8 @@ def show_provisioned(done: Provisioned, out: Console) -> None:
             out.print(f"    {note}", markup=False)
     for sentence, guests in _failures(done).items():
         out.print(f"{', '.join(guests)}: {sentence}", style="bold red", markup=False)
+    for retry in done.retries:
+        out.print(f"    asked again: {retry}", style="dim", markup=False)
     _show_notes(done.plan, out)
     failed = f", {len(done.failed)} failed" if done.failed else ""
     changed = _changes(len(done.results) - len(done.failed))
@@ -116,6 +118,7 @@ def render_provisioned(contract: Contract, done: Provisioned) -> dict[str, Any]:
         "plan": render_plan(contract, done.plan),
         "writes": done.writes,
         "seconds": round(done.seconds, 3),
+        "retries": list(done.retries),
         "guests": [
             {
                 "guest": result.guest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.drills import losing_tenant, rebooting, router_alone
+from harness.drills import losing_tenant, rebooting, recovering, router_alone
 from harness.drills.model import Drill
 
 _ALL = (
@@ -28,6 +28,22 @@ _ALL = (
         "power every management VM off, ask the core router for DNS and DHCP, and start them again, in order",
         router_alone.run,
         router_alone.mend,
+    ),
+    Drill(
+        "restore",
+        "backup.restorable",
+        "restore the newest backup of a VM beside it, without network, see that it boots, and remove the copy",
+        recovering.run_restore,
+        recovering.mend_after_restore,
+        takes_guest=True,
+    ),
+    Drill(
+        "rebuild",
+        "recovery.rebuild",
+        "back a VM up, destroy it, build it again as itself, and give it back what was on its disks",
+        recovering.run_rebuild,
+        recovering.mend_after_rebuild,
+        takes_guest=True,
     ),
 )
 DRILLS: Mapping[str, Drill] = {drill.name: drill for drill in _ALL}

@@ -15,6 +15,10 @@ from harness.drills.tools import Tools
 from harness.errors import HarnessError
 
 
+class Unjudged(HarnessError):
+    """The drill was undone, and could not find out what it was for."""
+
+
 @dataclass(frozen=True)
 class Drill:
     """One way to prove recovery. `mend` puts back what a drill that was cut off left; it looks first."""

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from harness.contract import Contract, Guest
 from harness.drills import guard
 from harness.drills.catalogue import DRILLS
-from harness.drills.model import Drill, Drilling, as_interrupts, uninterrupted
+from harness.drills.model import Drill, Drilling, Unjudged, as_interrupts, uninterrupted
 from harness.drills.record import Record, read_record, write_record
 from harness.drills.standing import Standing, judge
 from harness.drills.tools import Tools
-from harness.engine import site_lock
+from harness.engine.lock import run_lock
 from harness.errors import HarnessError, Invalid, Unsafe
 
 MEND_S = 900.0  # what the guard undoes may be the start of every VM
@@ -52,7 +52,7 @@ def request(contract: Contract, name: str, guest: str | None) -> Request:
         raise _invalid(contract, f"there is no drill {name!r}", f"{hint}Name one of: {', '.join(DRILLS)}")
     drill = DRILLS[name]
     if name not in contract.drills:
-        allowed = f"allows {', '.join(contract.drills)}" if contract.drills else "allows none"
+        allowed = f"allows {', '.join(sorted(contract.drills))}" if contract.drills else "allows none"
         raise Unsafe(
             tried=f"run the drill {name}",
             on=f"site {contract.site}",
@@ -72,7 +72,7 @@ def request(contract: Contract, name: str, guest: str | None) -> Request:
 
 def run_drill(contract: Contract, asked: Request, *, report: Callable[[str], None]) -> Record:
     """The record of the drill, which is on disk as well; KeyboardInterrupt after everything is put back."""
-    with site_lock(contract.state_dir, contract.site), Tools(contract) as tools, as_interrupts():
+    with Tools(contract) as tools, run_lock(contract, tools.guest_looks, report), as_interrupts():
         mend(contract, tools, report)
         return _run(contract, asked, tools, report)
 
@@ -116,6 +116,10 @@ def _run(contract: Contract, asked: Request, tools: Tools, report: Callable[[str
     drilling.begin = lambda: write_record(contract.state_dir, replace(record, undo=drilling.undo))
     try:
         drill.run(drilling)
+    except Unjudged as unknown:
+        ended = replace(_ended(record, drilling, interrupted=True), message=unknown.happened)
+        write_record(contract.state_dir, ended)
+        raise
     except HarnessError as error:
         if not drilling.changing:
             raise  # nothing was changed, and nothing shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -27,7 +27,7 @@ class Standing:
 
 
 def judge(
-    drill: str, clause: str, record: Record | None, *, now: datetime, max_age_days: int, allowed: Sequence[str]
+    drill: str, clause: str, record: Record | None, *, now: datetime, max_age_days: int, allowed: Collection[str]
 ) -> Standing:
     """An interrupted drill shows nothing, so the last good one counts; one that was cut off may have left something."""
     run = f"./invoke drill {drill}"

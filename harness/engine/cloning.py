@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from harness.engine.half_clones import mend
 from harness.engine.job import Job
-from harness.errors import HarnessError, Refused, TaskFailed, TimedOut, Unsafe
+from harness.errors import HarnessError, Invalid, Refused, TaskFailed, TimedOut, Unsafe
 from harness.observed import BegunClone, ObservedGuest
 from harness.plan import CloneChoice
 from harness.plan.diff import TEMPORARY
-from harness.plan.marks import parse_provenance
+from harness.plan.marks import has_mark, parse_provenance
 from harness.pve import guests, read
-from harness.pve.errors import Absent, Dropped
-from harness.pve.upid import Upid, is_running, parse_upid, wait_task
+from harness.pve.errors import Absent, Dropped, Locked, Rejected, Undelivered, is_lock
+from harness.pve.upid import UNEXPECTED, Upid, is_running, parse_upid, wait_task
 from harness.wait import wait_until
 
 # A disk copied slower than this has stalled; a linked clone copies nothing.
@@ -19,6 +20,11 @@ LEAST_DEADLINE_S = 120.0
 # How long a lost clone request may take to show itself on the node: PVE's own wait for a lock, and the proxy's limit.
 FIND_OUT_S = 45.0
 LOOKS_BEFORE_ABSENT = 4
+# How long a template that somebody else has locked (a backup, another clone) is waited for.
+LOCK_PATIENCE_S = 60.0
+CLONES = 3
+# Errors that say that nothing was begun; after any other the clone may be there.
+NOT_BEGUN = (Rejected, Refused, Invalid, Locked, Absent, Undelivered)
 # How long a clone without a task may take to become whole or vanish: both happen at the very end of its task.
 SETTLE_S = 3.0
 
@@ -28,15 +34,49 @@ def clone(job: Job) -> ObservedGuest:
     begun = job.shared.journal.begun().get(job.guest.vmid)
     choice = job.change.clone
     task = _attach(job, begun, choice) if begun is not None else None
-    if task is None and not _is_there(job):
-        task = _send(job, _needed(job, choice))
-    if task is not None:
-        _wait(job, task, choice)
+    for left in reversed(range(CLONES)):
+        if task is None and not _is_there(job):
+            task = _send(job, _needed(job, choice))
+        if task is None or _made(job, task, choice, may_fail=left > 0):
+            break
+        task = None
     return _read_back(job)
+
+
+def _made(job: Job, task: Upid, choice: CloneChoice | None, *, may_fail: bool) -> bool:
+    """Whether the task made the clone; False when it failed of something that passes, and nothing is left of it."""
+    try:
+        _wait(job, task, choice)
+    except TaskFailed as failure:
+        passes = is_lock(failure.exit_status_text) or failure.exit_status_text == UNEXPECTED
+        if not (may_fail and passes and choice is not None):
+            raise
+        job.retried("clone", f"its task ended with {failure.exit_status_text!r}; looking what is left of it")
+        return False
+    return True
 
 
 def _send(job: Job, choice: CloneChoice) -> Upid | None:
     """The task of a new clone; None when the VM is there already without one."""
+    last: Locked | None = None
+
+    def look() -> tuple[tuple[Upid | None] | None, str]:
+        nonlocal last
+        try:
+            return (_send_once(job, choice),), "sent"
+        except Locked as lock:
+            last = lock
+            job.retried("clone", f"{lock.happened}; waiting for it")
+            return None, lock.happened
+
+    waited = wait_until(look, deadline_s=LOCK_PATIENCE_S, first_pause_s=0.5, longest_pause_s=5.0)
+    if waited.value is None:
+        assert last is not None  # noqa: S101 - nothing else makes it wait
+        raise last
+    return waited.value[0]
+
+
+def _send_once(job: Job, choice: CloneChoice) -> Upid | None:
     if (stranger := job.looks.answers(job.guest)) is not None:
         raise Unsafe(
             tried="make the guest",
@@ -61,14 +101,21 @@ def _send(job: Job, choice: CloneChoice) -> Upid | None:
     except Dropped as lost:
         job.retried("clone", f"the answer to the clone request was lost ({lost.happened}); looking what came of it")
         return _find_out(job, choice, lost)
-    except HarnessError:
+    except Rejected as refusal:
+        # PVE makes no second VM of the same number: ours, whose request was taken for lost, or somebody else's.
+        if "already exists" not in refusal.words:
+            job.remember("clone-failed")
+            raise
+        job.retried("clone", f"{refusal.happened}; looking whose it is")
+        return _find_out(job, choice, refusal)
+    except NOT_BEGUN:
         job.remember("clone-failed")
         raise
     job.remember("clone-upid", template=choice.template_vmid, upid=task.text)
     return task
 
 
-def _find_out(job: Job, choice: CloneChoice, lost: Dropped) -> Upid | None:
+def _find_out(job: Job, choice: CloneChoice, lost: HarnessError) -> Upid | None:
     """What became of a clone request whose answer was lost: a running task, a finished VM, or nothing at all."""
     absent = 0
 
@@ -89,7 +136,12 @@ def _find_out(job: Job, choice: CloneChoice, lost: Dropped) -> Upid | None:
 
     waited = wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.3)
     if waited.value is None:
-        raise _dead_half(job, f"{lost.happened}; {waited.last_seen}") from lost
+        raise TimedOut(
+            tried="find out what became of the clone request",
+            on=job.on,
+            happened=f"{lost.happened}; {waited.last_seen}",
+            do="Look at the node's task list, then run the same command again: it looks first at what is there",
+        ) from lost
     what, task = waited.value
     job.note("clone", f"found out: {waited.last_seen}")
     if what == "absent":
@@ -172,20 +224,7 @@ def _settled(job: Job) -> bool:
         return (True, "whole") if _is_whole(vm) else (None, f"locked ({vm.lock})")
 
     waited = wait_until(look, deadline_s=SETTLE_S, first_pause_s=0.3)
-    if waited.value is None:
-        raise _dead_half(job, waited.last_seen)
-    return waited.value
-
-
-def _dead_half(job: Job, seen: str) -> Unsafe:
-    """Only root may lift the lock of a dead clone (`skiplock`), and deleting is not this command's to do."""
-    return Unsafe(
-        tried="go on with the clone of an earlier run",
-        on=job.on,
-        happened=f"it was left half made and no task works on it ({seen}); a token may not lift its lock",
-        do=f"On the node, as root: `qm unlock {job.guest.vmid} && qm destroy {job.guest.vmid} --purge`, then run the "
-        "same command again",
-    )
+    return mend(job, waited.last_seen) if waited.value is None else waited.value
 
 
 def _needed(job: Job, choice: CloneChoice | None) -> CloneChoice:
@@ -210,8 +249,8 @@ def _read_back(job: Job) -> ObservedGuest:
             + ("the VM is not there" if vm is None else f"it is locked ({vm.lock})"),
             do="Run the same command again",
         )
-    provenance = parse_provenance(vm.description)
-    if vm.name != job.guest.name and provenance is None:
+    if not _is_ours(job, vm):
+        job.remember("clone-failed")
         raise Unsafe(
             tried="read the clone back",
             on=job.on,
@@ -220,3 +259,11 @@ def _read_back(job: Job) -> ObservedGuest:
         )
     job.remember("cloned")
     return vm
+
+
+def _is_ours(job: Job, vm: ObservedGuest) -> bool:
+    """The clone call itself writes the provenance; a guest that was complete once may have lost it, but has our tag."""
+    provenance = parse_provenance(vm.description)
+    if provenance is None:
+        return has_mark(vm) and vm.name == job.guest.name
+    return (provenance.site, provenance.guest) == (job.shared.contract.site, job.guest.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.contract import Guest
@@ -14,6 +15,7 @@ from harness.pve.errors import Conflict, Dropped, Locked
 from harness.wait import wait_until
 
 TRIES = 4
+Find = Callable[[Guest, ObservedGuest], dict[str, Any]]  # what is left to change
 
 
 def configure(job: Job, vm: ObservedGuest) -> ObservedGuest:
@@ -25,12 +27,12 @@ def configure(job: Job, vm: ObservedGuest) -> ObservedGuest:
             happened="somebody started it before its MAC was set",
             do=f"Stop VM {job.guest.vmid}, then run the same command again",
         )
-    return _settle(job, vm, wanted_changes)
+    return settle_changes(job, vm, wanted_changes)
 
 
 def finish(job: Job, vm: ObservedGuest) -> ObservedGuest:
     """Take the mark away that says half made: the last write of a guest."""
-    return _settle(job, vm, _finishing)
+    return settle_changes(job, vm, _finishing, merges=True)
 
 
 def wanted_changes(guest: Guest, vm: ObservedGuest) -> dict[str, Any]:
@@ -72,10 +74,11 @@ def _nic_differs(guest: Guest, vm: ObservedGuest) -> bool:
     )
 
 
-def _settle(job: Job, vm: ObservedGuest, find: Any) -> ObservedGuest:
+def settle_changes(job: Job, vm: ObservedGuest, find: Find, *, merges: bool = False) -> ObservedGuest:
     """Write what differs and read it back, until nothing differs; the truth is what is read, not what was answered.
 
-    PVE stores some changes it answers with an error to, and loses answers to changes it has made.
+    PVE stores some changes it answers with an error to, and loses answers to changes it has made. What somebody else
+    writes meanwhile is not overwritten: with `merges` the new value keeps theirs, without it that is an error.
     """
     failure: HarnessError | None = None
     for _ in range(TRIES):
@@ -92,7 +95,9 @@ def _settle(job: Job, vm: ObservedGuest, find: Any) -> ObservedGuest:
             job.retried("configure", f"{error.happened}; reading back")
         except HarnessError as error:
             failure = error
-        vm = _read(job)
+        before, vm = vm, _read(job)
+        if failure is not None and not merges:
+            _leave_to_others(job, before, vm, find(job.guest, vm))
         if failure is not None and not isinstance(failure, (Dropped, Locked, Conflict)):
             if not find(job.guest, vm):
                 return vm
@@ -105,6 +110,20 @@ def _settle(job: Job, vm: ObservedGuest, find: Any) -> ObservedGuest:
         on=job.on,
         happened=f"PVE keeps other values than it was given for {', '.join(sorted(left))}; it was not started",
         do=f"Look at `qm config {job.guest.vmid}` on the node",
+    )
+
+
+def _leave_to_others(job: Job, before: ObservedGuest, now: ObservedGuest, wanted: Mapping[str, Any]) -> None:
+    """A key that still is to be changed and is not as it was read was written by somebody else."""
+    theirs = sorted(key for key in wanted if before.config.get(key) != now.config.get(key))
+    if not theirs:
+        return
+    changed = "; ".join(f"{key} from {before.config.get(key)!r} to {now.config.get(key)!r}" for key in theirs)
+    raise Unsafe(
+        tried="configure the guest",
+        on=job.on,
+        happened=f"somebody else changed it meanwhile ({changed}); that was left as it is, and it was not started",
+        do="Find out who; then declare that value, or run the same command again to set what is declared",
     )
 
 

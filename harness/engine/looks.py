@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness import probe
 from harness.contract import Contract, Guest
 from harness.errors import HarnessError
 from harness.remote import known_hosts, personalise, ssh
+from harness.remote.holding import holding
 from harness.remote.known_hosts import HostKey
 
 PROBE_LIMIT_S = 1.0
@@ -29,6 +31,8 @@ class GuestLooks:
     pin: Callable[[Guest, frozenset[HostKey]], None]
     is_pinned: Callable[[Guest], bool]
     lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
+    as_root: Callable[[str], str] | None = None  # runs a command as root on the hypervisor; its output
+    hold: Callable[[str], AbstractContextManager[str]] | None = None  # the same, until it is left; its first line
 
 
 def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None = None) -> GuestLooks:
@@ -46,7 +50,23 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
             known_hosts.look_up((*contract.known_hosts, learned), guest.name, port=guest.ssh.port)
         ),
         lease=lease,
+        as_root=lambda command: _as_root(contract, command),
+        hold=lambda command: holding(ssh.hypervisor_login(contract), command),
     )
+
+
+def _as_root(contract: Contract, command: str) -> str:
+    login = ssh.hypervisor_login(contract)
+    with ssh.connections([login]) as opened:
+        ended = ssh.run(opened, login.name, command, timeout_s=SCRIPT_LIMIT_S)
+    if not ended.succeeded:
+        raise HarnessError(
+            tried=f"run `{command}` as root",
+            on=login.name,
+            happened=f"it ended with {ended.rc}: {' '.join(ended.stderr.split()[-20:])}",
+            do="Look at the node, then run the same command again",
+        )
+    return ended.stdout
 
 
 def _run_by_ssh(contract: Contract, guest: Guest, keys: frozenset[HostKey], script: str) -> str:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from harness.contract import Contract
 from harness.engine.cloning import clone
 from harness.engine.configuring import configure, finish
-from harness.engine.events import GuestResult, Provisioned, Report
+from harness.engine.events import Event, GuestResult, Provisioned, Report
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
 from harness.engine.learning import learn_keys
-from harness.engine.lock import site_lock
+from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
+from harness.engine.quiet import settle
 from harness.engine.reaching import reach
 from harness.engine.starting import start
 from harness.errors import HarnessError, Invalid, Unsafe
@@ -51,8 +52,10 @@ def provision(
     guests that the network would not give their address.
     """
     began = time.monotonic()
+    asked = _Retries({client, reader or client})
     _check_names(contract, only)
-    with site_lock(contract.state_dir, contract.site):
+    with run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, time.monotonic() - began))):
+        settle(client, contract.hypervisor.node, journal_of(contract))
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)
         if plan.changes:
@@ -64,7 +67,17 @@ def provision(
         notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()
     for note in notes:
         shared.tell(None, None, "note", note)
-    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began)
+    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
+
+
+class _Retries:
+    """What the clients had to ask twice since this was made."""
+
+    def __init__(self, clients: Set[Client]) -> None:
+        self._marks = [(client, len(client.counts.retries)) for client in clients]
+
+    def since(self) -> tuple[str, ...]:
+        return tuple(retry for client, mark in self._marks for retry in client.counts.retries[mark:])
 
 
 def refuse(plan: Plan, contract: Contract) -> None:
@@ -126,7 +139,7 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
             return
         job = Job(shared, shared.contract.guest(change.guest), change, results[change.guest])
         try:
-            _build(job)
+            build(job)
         except Cancelled:
             return
         except HarnessError as error:
@@ -135,7 +148,7 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
             _failed(job, _unexpected(job, error))
 
 
-def _build(job: Job) -> None:
+def build(job: Job) -> None:
     """Each step looks first at what is there, so that the same road makes a guest and finishes one."""
     job.result.mode = str(job.change.clone) if job.change.clone is not None else None
     with job.step("clone", job.change.detail):
@@ -147,6 +160,7 @@ def _build(job: Job) -> None:
     with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
         reach(job)
     with job.step("identity", "own hostname, machine-id and host keys"):
+        job.remember("identity")
         personalise(job)
     with job.step("finish", "proven; pinned"):
         finish(job, vm)

@@ -6,12 +6,14 @@ from harness.engine.job import Job
 from harness.errors import TaskFailed, Unsafe
 from harness.observed import ObservedGuest
 from harness.pve import guests
-from harness.pve.errors import Dropped
-from harness.pve.upid import Upid, wait_task
+from harness.pve.errors import Dropped, Locked, is_lock
+from harness.pve.upid import UNEXPECTED, Upid, wait_task
 from harness.wait import wait_until
 
 START_DEADLINE_S = 90.0
 LOOKS_BEFORE_IDLE = 4
+# A lock that does not pass in this many tries (PVE itself waits ten seconds for it each time) is somebody's to look at.
+STARTS = 4
 
 
 def start(job: Job, vm: ObservedGuest) -> None:
@@ -19,18 +21,34 @@ def start(job: Job, vm: ObservedGuest) -> None:
         job.note("start", "it runs already")
         return
     job.check()
-    job.remember("start")
-    task = _send(job, again=True)
-    if task is None:
-        return
+    for left in reversed(range(STARTS)):
+        job.remember("start")
+        try:
+            task = _send(job, again=True)
+        except Locked as lock:
+            if left == 0:
+                raise
+            job.retried("start", lock.happened)
+            continue
+        if task is None or _started(job, task, may_fail=left > 0):
+            return
+
+
+def _started(job: Job, task: Upid, *, may_fail: bool) -> bool:
+    """False when the start failed of something that passes: a lock, or a worker that was killed."""
     try:
         job.ended(
             "start", wait_task(job.writer, task, deadline_s=START_DEADLINE_S, tried="start", on=job.on, check=job.check)
         )
-    except TaskFailed:
+    except TaskFailed as failure:
         # Somebody else (or the request whose answer was lost) may have started it first.
-        if not _runs(job):
+        if _runs(job):
+            return True
+        if not may_fail or not (is_lock(failure.exit_status_text) or failure.exit_status_text == UNEXPECTED):
             raise
+        job.retried("start", f"its task ended with {failure.exit_status_text!r}; it does not run, starting it again")
+        return False
+    return True
 
 
 def _send(job: Job, *, again: bool) -> Upid | None:

@@ -25,6 +25,8 @@ from harness.inventory.fields import (
     unique,
 )
 
+Slot = Annotated[str, Field(pattern=r"^((scsi|virtio|sata|ide)\d+|unused\d+)$")]
+
 RESPONSIBILITIES = {
     "metrics": "observability",
     "logs": "observability",
@@ -77,6 +79,10 @@ class Site(Model):
     planned: dict[str, Reason] = Field({}, description="responsibilities that no VM carries yet, with the reason")
     exceptions: list[AllowedStranger] = Field([], description="VMs that may be on the hypervisor without being ours")
     guest_deadline_s: Annotated[float, Field(gt=0)] = 90
+    backup_max_age_h: Annotated[float, Field(gt=0)] = Field(
+        26, description="how old a VM's newest backup may be: a night's, and two hours"
+    )
+    scratch_vmid: VmId | None = Field(None, description="the VMID that backups are restored to, to try them")
     drills: Annotated[list[DrillName], AfterValidator(unique)] = Field(
         [], description="the drills that may be run here; each disturbs the site for a while"
     )
@@ -293,6 +299,9 @@ class Vm(Model):
     start_delay_s: Annotated[int, Field(ge=0)] | None = None
     clone: CloneMode = "auto"
     storage: str | None = Field(None, description="the storage of a full clone")
+    ephemeral_disks: Annotated[list[Slot], AfterValidator(unique)] = Field(
+        [], description="disks besides the template's that a rebuild may destroy, such as scsi1"
+    )
     services: list[Service] = Field([])
     ssh: Ssh
 

@@ -34,6 +34,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
         yield _coverage(site)
     yield _planned(site)
     yield _exceptions(site)
+    yield _scratch(site)
     yield _waivers(site, today)
 
 
@@ -320,6 +321,19 @@ def _exceptions(site: Inventory) -> Iterator[Problem]:
             path = ("mgmt_site", "exceptions", place, "vmid")
             found = f"{stranger.vmid}, the management VM {ids[stranger.vmid]}"
             yield error(site.at(*path), path, found=found, expected="a VM that is not ours")
+
+
+def _scratch(site: Inventory) -> Iterator[Problem]:
+    """A restored copy must not land on anything that is declared or allowed to be there."""
+    scratch = site.settings.scratch_vmid
+    hypervisor = site.hosts[site.settings.hypervisor].hypervisor if site.settings.hypervisor in site.hosts else None
+    taken = {guest.vm.vmid: f"the management VM {guest.name}" for guest in site.guests if guest.vm}
+    if hypervisor is not None:
+        taken |= {one.vmid: f"the template {key}" for key, one in hypervisor.templates.items() if one.vmid}
+    taken |= {one.vmid: "a VM that mgmt_site.exceptions allows" for one in site.settings.exceptions}
+    if scratch in taken:
+        path = ("mgmt_site", "scratch_vmid")
+        yield error(site.at(*path), path, found=f"{scratch}, {taken[scratch]}", expected="a VMID of its own")
 
 
 def _waivers(site: Inventory, today: date) -> Iterator[Problem]:

@@ -10,12 +10,13 @@ from harness.lab.spec import LabSpec
 ROLES = {
     "MgmtAudit": "Sys.Audit VM.Audit Datastore.Audit Pool.Audit SDN.Audit",
     "MgmtProvision": (
-        "VM.Allocate VM.Audit VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk"
-        " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Monitor VM.PowerMgmt Pool.Audit"
+        "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit"
+        " VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options"
+        " VM.Monitor VM.PowerMgmt Pool.Audit"
     ),
-    "MgmtStore": "Datastore.AllocateSpace Datastore.Audit",
+    "MgmtStore": "Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit",
     "MgmtBridge": "SDN.Use",
-    "MgmtNode": "Sys.Audit",
+    "MgmtNode": "Sys.AccessNetwork Sys.Audit",
     "MgmtStartup": "Sys.Modify",
 }
 THIN_POOL_BYTES = 100 * 2**30

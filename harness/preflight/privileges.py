@@ -10,8 +10,8 @@ from harness.preflight.model import Finding, failed
 from harness.privileges import BRIDGES, Grants, Need, advise
 from harness.pve.read import Permissions
 
-# What `provision` does in its pool: clone, configure, start, and ask the guest's agent.
-ON_THE_POOL = tuple(sorted({*ON_THE_GUEST, "VM.Allocate", "VM.Clone", "VM.Monitor"}))
+# What is done in the pool: clone, configure, start, ask the guest's agent, back up.
+ON_THE_POOL = tuple(sorted({*ON_THE_GUEST, "VM.Allocate", "VM.Backup", "VM.Clone", "VM.Monitor"}))
 
 
 def needs_of(contract: Contract, purpose: str) -> tuple[Need, ...]:

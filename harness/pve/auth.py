@@ -14,6 +14,7 @@ from harness.evidence import Secret
 
 # A ticket lives 7200 s; renewed early enough that a long write never meets its end.
 RENEW_AFTER_S = 3600.0
+JUST_FETCHED_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class TicketAuth(AuthBase):
         if request.method != "GET":
             request.headers["CSRFPreventionToken"] = ticket.csrf.reveal()
         return request
+
+    def renew(self) -> None:
+        """PVE refused the ticket; one that another thread has just fetched is kept."""
+        with self._lock:
+            if self._ticket is not None and time.monotonic() - self._ticket.at > JUST_FETCHED_S:
+                self._ticket = None
 
     def _current(self) -> Ticket:
         with self._lock:

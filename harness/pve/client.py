@@ -1,4 +1,4 @@
-"""Ask and tell one hypervisor's API: three requests in flight, every read on record, no write sent twice."""
+"""Ask and tell one hypervisor's API: three requests in flight, every read on record, no write done twice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.contract import Api, ApiToken, SecretRef
 from harness.errors import HarnessError, Invalid
 from harness.evidence import Evidence, Secret
 from harness.pve.auth import TicketAuth, TokenAuth
-from harness.pve.errors import Call, Dropped, Forbidden, Locked, Stalled, from_answer, from_transport, not_pve
+from harness.pve.errors import Call, Expired, Forbidden, from_answer, from_transport, not_pve
 from harness.pve.grants import advise_client
+from harness.pve.retrying import Patience
 from harness.pve.wire import encode
 from harness.tls import LimitedAdapter, adapter_for
-from harness.wait import wait_until
 
 with warnings.catch_warnings():  # proxmoxer silences TLS warnings for the whole process when it is imported
     from proxmoxer.backends.https import JsonSerializer, ProxmoxHTTPAuthBase, ProxmoxHttpSession
@@ -32,8 +32,6 @@ Purpose = Literal["verify", "provision", "root"]
 
 # pveproxy and pvedaemon have three workers each: more requests in flight only wait there.
 IN_FLIGHT = 3
-READ_TRIES = 3
-STALLED_TRIES = 2
 
 
 @dataclass
@@ -89,6 +87,7 @@ class Client:
             self._idle.put(None)
         self._kept: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._patience = Patience()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url} as {self.who})"
@@ -96,12 +95,12 @@ class Client:
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, cached: bool = False) -> Any:
         """The answer's data. `cached` accepts an answer this client already has.
 
-        A read whose answer was lost, or that met a lock, is asked again up to three times; the record says so.
+        A read whose answer was lost, or that met a lock, is asked again a few times; the record says so.
         """
         asked = f"GET {path}" + (f"?{urlencode(encode(params))}" if params else "")
         if cached and asked in self._kept:
             return self._kept[asked]
-        data = self._patiently(lambda: self._send("GET", path, params or {}), asked)
+        data = self._patience.with_read(lambda: self._send("GET", path, params or {}), asked, self.note)
         self._kept[asked] = data
         if self._evidence is not None:
             self._evidence.record("api", asked, json.dumps(data, separators=(",", ":"), ensure_ascii=False))
@@ -112,33 +111,26 @@ class Client:
         with self._lock:
             self.counts.retries.append(retry)
 
-    def _patiently(self, ask: Callable[[], Any], asked: str) -> Any:
-        tries = 0
-
-        def look() -> tuple[tuple[Any] | None, str]:
-            nonlocal tries
-            tries += 1
-            try:
-                return (ask(),), "answered"
-            except (Dropped, Locked) as error:
-                if tries >= (STALLED_TRIES if isinstance(error, Stalled) else READ_TRIES):
-                    raise
-                self.note(f"{asked}: {error.happened}")
-                return None, error.happened
-
-        waited = wait_until(look, deadline_s=float("inf"), first_pause_s=0.2)
-        assert waited.value is not None  # noqa: S101 - no deadline: the wait ends with a value or an exception
-        return waited.value[0]
-
     def _send(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
         try:
-            return self._send_once(method, path, params)
+            return self._send_with_ticket(method, path, params)
         except Forbidden as refusal:
             # Only now is the session free again: the advice asks PVE for the roles, which everybody may read.
             if not refusal.path or self.purpose == "root" or path.startswith("/access/"):
                 raise
             advice = advise_client(self, refusal.path, refusal.privileges)
             raise Forbidden(tried=refusal.tried, on=refusal.on, happened=refusal.happened, do=advice) from refusal
+
+    def _send_with_ticket(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
+        """A ticket that PVE refuses is renewed once: a refused request has done nothing."""
+        try:
+            return self._send_once(method, path, params)
+        except Expired as refusal:
+            if not isinstance(self._auth, TicketAuth):
+                raise
+            self.note(f"{method} {path}: {refusal.happened}; logged in again")
+            self._auth.renew()
+            return self._send_once(method, path, params)
 
     def _send_once(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
         write = method != "GET"
@@ -177,7 +169,8 @@ class Client:
 
 
 class Writer(Client):
-    """Reads and writes. A write is sent once; `Dropped` means that the caller has to look what came of it."""
+    """Reads and writes. A write is sent again only when it certainly did not arrive; `Dropped` means that the caller
+    has to look what came of it."""
 
     def post(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         return self._write("POST", path, params)
@@ -190,7 +183,7 @@ class Writer(Client):
 
     def _write(self, method: str, path: str, params: Mapping[str, Any] | None) -> Any:
         self._kept.clear()
-        return self._send(method, path, params or {})
+        return self._patience.with_write(lambda: self._send(method, path, params or {}), f"{method} {path}", self.note)
 
 
 class _Auth(ProxmoxHTTPAuthBase):  # type: ignore[misc]  # proxmoxer has no types

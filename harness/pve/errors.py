@@ -24,6 +24,18 @@ class Dropped(Unreachable):
     """The answer was lost on the way: a read may be asked again, the outcome of a write is unknown."""
 
 
+class Undelivered(Unreachable):
+    """The request never reached PVE's daemon: nothing was done, and a write may be sent again, too."""
+
+
+class DaemonDown(Undelivered):
+    """PVE's proxy answers, the daemon behind it does not: somebody restarts it."""
+
+
+class Expired(Refused):
+    """The ticket is no longer valid: nothing was done."""
+
+
 class Stalled(Dropped):
     """No answer came within the time limit; asking again costs that time once more."""
 
@@ -72,7 +84,17 @@ class Call:
 _LOCKED = re.compile(r"can't lock file .* got timeout|got lock request timeout|VM is locked \(")
 _ABSENT = re.compile(r"does not exist|no such |unable to find configuration file")
 _PERMISSION = re.compile(r"Permission check failed(?: \((?P<path>/[^,]*), (?P<privileges>[^)]+)\))?")
+_EXPIRED = re.compile(r"invalid PVE ticket|invalid csrf token|No ticket")
 _SERVER_SIDE_LOSS = {596, 597, 598, 599}
+# Of a reverse proxy in front of PVE: what became of the request behind it is not known.
+_GATEWAY_LOSS = {502, 503, 504}
+# The configuration file system or a daemon is being restarted; a write may have come half-way.
+_NOT_READY = re.compile(r"ipcc_send_rec|Transport endpoint is not connected|Device or resource busy|no worker upid")
+
+
+def is_lock(words: str) -> bool:
+    """Whether PVE's words, also those of a task's end, are about somebody else's lock."""
+    return _LOCKED.search(words) is not None
 
 
 def from_answer(error: ResourceException, message: str, call: Call) -> HarnessError:
@@ -84,7 +106,7 @@ def from_answer(error: ResourceException, message: str, call: Call) -> HarnessEr
     if code == 403:
         return _no_privilege(words, call)
     if code == 595:
-        return Unreachable(
+        return DaemonDown(
             tried=call.tried,
             on=call.url,
             happened=f"PVE's proxy could not reach its daemon (595 {words})",
@@ -108,7 +130,7 @@ def from_transport(error: requests.RequestException, call: Call) -> HarnessError
         case "stalled":
             return _lost(f"no answer came in time ({silence.words})", call, Stalled)
         case "absent":
-            return Unreachable(
+            return Undelivered(
                 tried=call.tried,
                 on=call.url,
                 happened=f"nobody answers there ({silence.words})",
@@ -139,7 +161,8 @@ def _lost(happened: str, call: Call, kind: type[Dropped] = Dropped) -> Dropped:
 
 
 def _no_entry(words: str, call: Call) -> Refused:
-    return Refused(
+    kind = Expired if _EXPIRED.search(words) else Refused
+    return kind(
         tried=f"{call.tried} as {call.who}",
         on=call.url,
         happened=f"PVE does not accept the credential (401 {words})",
@@ -178,6 +201,8 @@ def _bad_parameters(words: str, errors: Mapping[str, str] | None, call: Call) ->
 
 def _declined(code: int, words: str, call: Call) -> HarnessError:
     happened = f"PVE says: {words}"
+    if code in _GATEWAY_LOSS or (code == 500 and _NOT_READY.search(words)):
+        return _lost(f"PVE was not ready ({code} {words})", call)
     if _LOCKED.search(words):
         return Locked(
             tried=call.tried, on=call.url, happened=happened, do="Wait for the other job, then run this again"

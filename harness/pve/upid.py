@@ -120,6 +120,10 @@ def read_log(client: Client, upid: Upid) -> tuple[str, ...]:
     return tuple(str(line.get("t", "")) for line in (lines if isinstance(lines, list) else [lines]))
 
 
+def read_exit_status(client: Client, upid: Upid) -> str:
+    return str(client.get(f"/nodes/{upid.node}/tasks/{upid.text}/status").get("exitstatus", "running"))
+
+
 def is_running(client: Client, upid: Upid) -> bool:
     return bool(client.get(f"/nodes/{upid.node}/tasks/{upid.text}/status").get("status") == "running")
 

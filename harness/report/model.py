@@ -107,6 +107,7 @@ class Report:
     problems: tuple[str, ...] = ()  # what kept the run itself from being whole
     chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
     drills: tuple[ShownDrill, ...] = ()
+    retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
 
     @property
     def counts(self) -> dict[str, int]:
@@ -133,6 +134,7 @@ def render_json(report: Report) -> dict[str, Any]:
         "ssh_trips": report.ssh_trips,
         "counts": report.counts,
         "problems": list(report.problems),
+        "retries": list(report.retries),
         "waivers": [_waiver(waiver) for waiver in report.waivers],
         "chains": [_chain(chain) for chain in report.chains],
         "drills": [_drill(drill) for drill in report.drills],

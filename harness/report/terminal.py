@@ -127,4 +127,5 @@ def _drills(report: Report) -> Iterator[Text]:
 def _counts(report: Report) -> Text:
     counts = ", ".join(f"{count} {WORDS[verdict]}" for verdict, count in report.counts.items() if count)
     cost = f"{report.seconds:.1f} s, {report.api_calls} API calls, {report.ssh_trips} SSH round trips"
-    return Text(f"{counts or 'nothing'} ({cost})")
+    again = f"; {len(report.retries)} asked again" if report.retries else ""
+    return Text(f"{counts or 'nothing'} ({cost}{again})")

@@ -35,6 +35,7 @@ class RunRecord:
     problems: list[str] = field(default_factory=list)
     follow_chains: Callable[[], tuple[ShownChain, ...]] = lambda: ()
     count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
+    list_retries: Callable[[], tuple[str, ...]] = lambda: ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _started: float = field(default_factory=time.monotonic)
     _outcome: Outcome = PASSED
@@ -81,6 +82,7 @@ class RunRecord:
             problems=problems,
             chains=self.follow_chains(),
             drills=self._drills(),
+            retries=self.list_retries(),
         )
 
     @property

@@ -243,6 +243,10 @@ class SiteView:
         """API calls and SSH round trips so far."""
         return (self._client.counts.reads if self._client is not None else 0, self.ssh_trips)
 
+    def list_retries(self) -> tuple[str, ...]:
+        """The requests that PVE had to be asked again."""
+        return tuple(self._client.counts.retries) if self._client is not None else ()
+
     def close(self) -> None:
         if self._connections is not None:
             ssh.close(self._connections)

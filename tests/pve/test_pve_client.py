@@ -15,7 +15,19 @@ from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 from harness.evidence import Evidence, Secret
 from harness.pve.client import IN_FLIGHT, Client, Writer, connect
-from harness.pve.errors import Absent, BadParameters, Conflict, Dropped, Locked, Rejected, Stalled
+from harness.pve.errors import (
+    Absent,
+    BadParameters,
+    Conflict,
+    DaemonDown,
+    Dropped,
+    Expired,
+    Locked,
+    Rejected,
+    Stalled,
+    Undelivered,
+)
+from harness.pve.retrying import READ_TRIES
 from harness.tls import parse_fingerprint
 from tests.pve.served import SECRET, TOKEN_ID, Answer, Served, make_certificate
 
@@ -153,12 +165,17 @@ def test_a_privilege_that_the_token_must_not_have_is_not_advised(served: Served)
         (500, "VM 100 qmp command 'guest-exec' failed - got timeout", Rejected),
         (424, "node is not in a cluster, no join info available!", Rejected),
         (501, "Method 'GET /nodes/hv01/foo' not implemented", Rejected),
-        (595, "Connection refused", Unreachable),
+        (503, "Service Unavailable", Dropped),
+        (500, "ipcc_send_rec[1] failed: Connection refused", Dropped),
+        (595, "Connection refused", DaemonDown),
         (596, "Broken pipe", Dropped),
         (599, "Too many redirections", Dropped),
     ],
 )
-def test_pves_words_decide_the_kind(served: Served, status: int, reason: str, kind: type[HarnessError]) -> None:
+def test_pves_words_decide_the_kind(
+    served: Served, status: int, reason: str, kind: type[HarnessError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.pve.retrying.RESTART_S", 0.0)
     error = failure_of(served, Answer(status=status, reason=reason), write=True)
     assert type(error) is kind
     assert reason in error.happened
@@ -184,7 +201,7 @@ def test_nobody_there() -> None:
     served = Served(f"https://127.0.0.1:{port}", Path("/nowhere"), "AB" * 32)
     with pytest.raises(Unreachable, match="nobody answers there") as caught:
         reader(served).get("/version")
-    assert type(caught.value) is Unreachable
+    assert type(caught.value) is Undelivered
     assert f"127.0.0.1:{port}" in str(caught.value)
 
 
@@ -242,7 +259,7 @@ def test_a_read_is_not_asked_for_ever(served: Served) -> None:
     served.say("GET /version", Answer(status=596, reason="Broken pipe"))
     with pytest.raises(Dropped):
         reader(served).get("/version")
-    assert served.times("GET /version") == 3
+    assert served.times("GET /version") == READ_TRIES
 
 
 @pytest.mark.parametrize("lost", [Answer(cut="after"), Answer(status=596, reason="Broken pipe")], ids=["cut", "596"])
@@ -251,6 +268,63 @@ def test_a_lost_write_is_sent_once_and_said_to_be_uncertain(served: Served, lost
     with pytest.raises(Dropped, match="whether the change was made is not known"):
         writer(served).put("/x", {"onboot": True})
     assert served.times("PUT /x") == 1
+
+
+@pytest.mark.parametrize("kind", ["GET", "PUT"])
+def test_what_did_not_arrive_is_sent_again(served: Served, kind: str) -> None:
+    served.say(f"{kind} /x", Answer(status=595, reason="Connection refused"), Answer(1))
+    client = writer(served)
+    assert (client.get("/x") if kind == "GET" else client.put("/x", {"a": 1})) == 1
+    assert served.times(f"{kind} /x") == 2
+    (said,) = client.counts.retries
+    assert said.startswith(f"{kind} /x: PVE's proxy could not reach its daemon (595 Connection refused)")
+
+
+def test_a_locked_write_is_the_callers_to_repeat(served: Served) -> None:
+    served.say("PUT /x", Answer(status=500, reason="VM is locked (backup)"), Answer(1))
+    with pytest.raises(Locked):
+        writer(served).put("/x")
+    assert served.times("PUT /x") == 1
+
+
+def test_a_daemon_that_stays_away_is_given_up_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.pve.retrying.RESTART_S", 0.5)
+    served.say("GET /x", Answer(status=595, reason="Connection refused"))
+    with pytest.raises(DaemonDown):
+        reader(served).get("/x")
+    assert 2 <= served.times("GET /x") <= 4
+
+
+def test_who_was_there_is_waited_for_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.pve.retrying.RESTART_S", 0.3)
+    served.say("GET /version", VERSION)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nowhere = f"https://127.0.0.1:{free.getsockname()[1]}"
+    client = reader(served)
+    client.get("/version")
+    client.url = nowhere
+    for tries in (3, 1):
+        client.counts.reads = 0
+        with pytest.raises(Undelivered, match="nobody answers there"):
+            client.get("/version")
+        assert client.counts.reads <= tries
+
+
+def test_a_ticket_that_pve_refuses_is_renewed_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.pve.auth.JUST_FETCHED_S", 0.0)
+    served.say(
+        "POST /access/ticket",
+        *(Answer({"ticket": f"PVE:root@pam:{at}::sig", "CSRFPreventionToken": f"{at}:abc"}) for at in (1, 2)),
+    )
+    refused = Answer(status=401, reason="permission denied - invalid PVE ticket", body=b"")
+    served.say("PUT /x", refused, Answer(1))
+    client = connect(served.api(), purpose="root", secret=Secret("a password"), read_only=False)
+    assert client.put("/x", {"a": 1}) == 1
+    assert served.asked[-1].headers["Cookie"] == "PVEAuthCookie=PVE:root@pam:2::sig"
+    served.say("PUT /x", refused)
+    with pytest.raises(Expired):
+        client.put("/x", {"a": 1})
+    assert served.times("POST /access/ticket") == 3
 
 
 def test_booleans_travel_as_numbers_and_deletes_in_the_query(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -50,6 +51,7 @@ SHAPE = {
         "started_at",
         "waivers",
         "chains",
+        "retries",
     ],
     "properties": {
         "verdict": {"enum": ["pass", "fail", "unknown"]},
@@ -61,6 +63,7 @@ SHAPE = {
         "started_at": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"},
         "waivers": {"type": "array"},
         "chains": {"type": "array", "items": CHAIN, "minItems": 1},
+        "retries": {"type": "array", "items": {"type": "string"}},
     },
 }
 
@@ -95,3 +98,8 @@ def test_a_secret_never_gets_as_far_as_a_report() -> None:
 
 def _with(fact: object) -> Check:
     return Check("test_it", "pass", None, "", (fact,), 0.1)  # type: ignore[arg-type]
+
+
+def test_what_was_asked_again_is_told() -> None:
+    again = "GET /version: PVE's proxy lost the answer (596 Broken pipe); asked again"
+    assert render_json(replace(report(), retries=(again,)))["retries"] == [again]

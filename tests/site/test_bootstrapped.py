@@ -103,8 +103,8 @@ UNDONE = {
         "role MgmtAudit: -VM.PowerMgmt",
     ),
     "a role may do less": pvesh(
-        "set /access/roles/MgmtStore --privs Datastore.Audit",
-        "set /access/roles/MgmtStore --privs Datastore.Audit,Datastore.AllocateSpace",
+        "set /access/roles/MgmtStore --privs Datastore.Audit,Datastore.AllocateTemplate",
+        "set /access/roles/MgmtStore --privs Datastore.Audit,Datastore.AllocateTemplate,Datastore.AllocateSpace",
         "role MgmtStore: +Datastore.AllocateSpace",
     ),
     "a token has all its user has": pvesh(

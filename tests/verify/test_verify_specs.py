@@ -17,8 +17,6 @@ NOT_YET = {
     "service.healthy",
     "backup.scheduled",
     "backup.recent",
-    "backup.restorable",
-    "recovery.rebuild",
 }
 
 

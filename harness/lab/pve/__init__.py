@@ -34,10 +34,17 @@ Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "resu
 `python -m harness.lab.pve.control SOCKET JSON` sends one):
 
     {"op": "counters"} {"op": "reset-counters"}       calls by method and template, and how many were writes
-    {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, ...}   K: status (status, reason),
-        stall (seconds), drop-before, drop-after, 596 (reason); for tasks K: task-fail (task, text),
-        task-stall (task, seconds)
-    {"op": "faults"} {"op": "clear-faults"}
+    {"op": "moments"}                                 how many requests came, how often the state was saved
+    {"op": "writes"}                                  the writes: number, method, path, params, done, task
+    {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, "at": 0, ...}   `at`: only that request.
+        K: status (status, reason), lock, stall (seconds), drop-before/-after, reset-before/-after, cut, 596 (status,
+        reason), 596-before, kill-before/-after (pid), crash-before/-after, snapshot-before/-after (text: its name);
+        for tasks: task-fail (task, text), task-stall (task, seconds), task-warn (text), task-kill, task-crash;
+        crash-saved (at: after so many saves of the state). A crash is SIGKILL for the simulator: power loss.
+    {"op": "chaos", "seed": N, "share": 0.1, "calls": [FAULT, ...], "tasks": [FAULT, ...]}   each call and each task
+        meets one of these with that chance, the same ones for the same seed
+    {"op": "faults"} {"op": "clear-faults"}           chaos ends, too
+    {"op": "snapshot", "name": S} {"op": "restore", "name": S}   the whole state; guests' disks are not in it
     {"op": "edit-config", "vmid": N, "set": {...}, "delete": [...]}             the file behind the API's back
     {"op": "fill-storage", "storage": S, "available_bytes": N | null}
     {"op": "hold-lock", "vmid": N, "seconds": S}      another process has the configuration's lock

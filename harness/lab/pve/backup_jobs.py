@@ -1,4 +1,4 @@
-"""Backup jobs: kept, changed and checked, not yet run."""
+"""Backup jobs: kept, changed and checked; nobody runs them but whoever asks for the same backup."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import drives, formats, property_strings
+from . import drives, formats
 from .call import Call, Route
 from .failures import bad_parameters, died
+from .prune import KEEP
 from .rights import perm
 from .schema import Param, boolean, integer, list_of, needed, one_of, split_list, text
 
-_KEEP = property_strings.PropertyFormat(
-    {f"keep-{span}": integer(0) for span in ("last", "hourly", "daily", "weekly", "monthly", "yearly")}
-    | {"keep-all": boolean()}
-)
 _NAMED = {"hourly": "0:00", "daily": "00:00", "weekly": "mon 00:00", "monthly": "*-*-1 00:00"}
+_SELECTIONS = ("vmid", "all", "pool")  # each takes the place of the others
+_FIXED = ("schedule", "vmid")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -40,8 +39,8 @@ def _known(call: Call) -> dict[str, Any]:
 def _shown(job_id: str, job: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
     item = {"id": job_id, "type": "vzdump"} | job
     if "prune-backups" in item:
-        item["prune-backups"] = _KEEP.parse(item["prune-backups"], "prune-backups")
-    if listed and job.get("enabled", 1) and (following := next_run(job.get("schedule", ""))) is not None:
+        item["prune-backups"] = KEEP.parse(item["prune-backups"], "prune-backups")
+    if listed and (following := next_run(job.get("schedule", ""))) is not None:
         item["next-run"] = following
     return item
 
@@ -72,7 +71,14 @@ def _weekdays(words: str) -> set[int]:
 
 
 def _create(call: Call) -> None:
-    job_id = call.params.get("id") or f"backup-{uuid.uuid4()}"
+    job_id = call.params.get("id") or str(uuid.uuid4())
+    if "schedule" not in call.params and "starttime" not in call.params:
+        raise bad_parameters({"schedule": "neither 'starttime' nor 'schedule' were set"})
+    if "pool" in call.params:
+        call.sim.rights.check_pool_exists(call.params["pool"])
+    elif not call.params.get("all") and not call.params.get("vmid"):
+        # Raised inside another call, which turns it into a 500.
+        raise died("400 Parameter verification failed.\nvmid: property is missing")
     with call.sim.state.changing() as data:
         if job_id in data["jobs"]:
             raise died(f"Job '{job_id}' already exists")
@@ -83,15 +89,25 @@ def _values(call: Call) -> dict[str, Any]:
     values = {key: value for key, value in call.params.items() if key not in {"id", "delete"}}
     if not call.is_root and (special := {"tmpdir", "dumpdir", "script"} & values.keys()):
         raise bad_parameters(dict.fromkeys(special, "Only root may set this option."))
+    if (start := values.pop("starttime", None)) is not None:  # the old way to say it
+        days = values.pop("dow", ",".join(_DAYS))
+        values["schedule"] = start if len(split_list(days)) == len(_DAYS) else f"{days} {start}"
     return values
 
 
 def _update(call: Call) -> None:
-    job = _known(call)
+    job: dict[str, Any] | None = call.sim.state["jobs"].get(call.params["id"])
+    if job is None:
+        raise died("no such vzdump job")
+    deleted, values = split_list(call.params.get("delete", "")), _values(call)
+    for key in deleted:
+        if key not in OPTIONS or key in _FIXED:
+            raise died(f"400 Parameter verification failed.\ndelete: unknown option '{key}'")
+    replaced = _SELECTIONS if any(values.get(key) for key in _SELECTIONS) else ()
     with call.sim.state.changing():
-        for key in split_list(call.params.get("delete", "")):
+        for key in (*deleted, *replaced):
             job.pop(key, None)
-        job |= _values(call)
+        job |= values
 
 
 def _delete(call: Call) -> None:
@@ -143,7 +159,7 @@ def _included_vm(call: Call, vmid: int) -> dict[str, Any]:
     return {"id": vmid, "name": config.get("name", ""), "type": "qemu", "leaf": 0, "children": children}
 
 
-_KEYS: dict[str, Param] = {
+OPTIONS: dict[str, Param] = {
     "all": boolean(),
     "bwlimit": integer(0),
     "comment": text(longest=512),
@@ -170,11 +186,11 @@ _KEYS: dict[str, Param] = {
     "pigz": integer(),
     "pool": text(),
     "protected": boolean(requires="storage"),
-    "prune-backups": text(_KEEP.check("prune-backups")),
+    "prune-backups": text(KEEP.check("prune-backups")),
     "quiet": boolean(),
     "remove": boolean(),
     "repeat-missed": boolean(),
-    "schedule": text(longest=128),
+    "schedule": text(formats.calendar_event, longest=128),
     "script": text(),
     "starttime": text(pattern=r"\d{1,2}:\d{1,2}"),
     "stdexcludes": boolean(),
@@ -190,9 +206,9 @@ _AUDIT, _MODIFY = perm("/", "Sys.Audit"), perm("/", "Sys.Modify")
 _ONE = "/cluster/backup/{id}"
 ROUTES = (
     Route("GET", "/cluster/backup", _jobs, {}, _AUDIT),
-    Route("POST", "/cluster/backup", _create, _KEYS | {"id": text(formats.config_id)}, _MODIFY),
+    Route("POST", "/cluster/backup", _create, OPTIONS | {"id": text(formats.config_id)}, _MODIFY),
     Route("GET", _ONE, _job, _ID, _AUDIT),
-    Route("PUT", _ONE, _update, _KEYS | _ID | {"delete": list_of(formats.config_id)}, _MODIFY),
+    Route("PUT", _ONE, _update, OPTIONS | _ID | {"delete": list_of(formats.config_id)}, _MODIFY),
     Route("DELETE", _ONE, _delete, _ID, _MODIFY),
     Route("GET", f"{_ONE}/included_volumes", _included, _ID, _AUDIT),
     Route("GET", "/cluster/backup-info/not-backed-up", _not_backed_up, {}, _AUDIT),

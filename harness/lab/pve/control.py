@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from .failures import ApiError
-from .faults import Fault
+from .faults import Chaos, Fault
 from .seed import apply_seed
 from .simulator import Simulator
+from .snapshots import restore, take
 from .waiting import pause
 
 Operation = Callable[[Simulator, Mapping[str, Any]], object]
@@ -51,13 +52,41 @@ def _counters(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: AR
     return sim.counters.report()
 
 
+def _moments(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
+    """How many requests came since the counters were reset, and how often the state was saved since `clear-faults`."""
+    return {"requests": sim.counters.requests, "saves": sim.faults.saves}
+
+
+def _writes(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
+    """The writes that arrived since the counters were reset, in their order."""
+    return sim.counters.written()
+
+
 def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
     sim.counters.reset()
 
 
 def _fault(sim: Simulator, request: Mapping[str, Any]) -> None:
+    sim.faults.add(_read_fault(request))
+
+
+def _read_fault(request: Mapping[str, Any]) -> Fault:
     known = {field.name for field in fields(Fault)}
-    sim.faults.add(Fault(**{key: value for key, value in request.items() if key in known}))
+    return Fault(**{key: value for key, value in request.items() if key in known})
+
+
+def _chaos(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """Until `clear-faults`: this share of calls meets one of `calls`, of tasks one of `tasks`."""
+    calls, tasks = ([_read_fault(fault) for fault in request.get(key, ())] for key in ("calls", "tasks"))
+    sim.faults.unleash(Chaos(int(request["seed"]), float(request["share"]), calls, tasks))
+
+
+def _snapshot(sim: Simulator, request: Mapping[str, Any]) -> None:
+    take(sim, request["name"])
+
+
+def _restore(sim: Simulator, request: Mapping[str, Any]) -> None:
+    restore(sim, request["name"])
 
 
 def _faults(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
@@ -118,10 +147,15 @@ def _kill_task(sim: Simulator, request: Mapping[str, Any]) -> None:
 
 OPERATIONS: Mapping[str, Operation] = {
     "counters": _counters,
+    "moments": _moments,
+    "writes": _writes,
     "reset-counters": _reset_counters,
     "fault": _fault,
     "faults": _faults,
     "clear-faults": _clear_faults,
+    "chaos": _chaos,
+    "snapshot": _snapshot,
+    "restore": _restore,
     "edit-config": _edit_config,
     "fill-storage": _fill_storage,
     "hold-lock": _hold_lock,

@@ -8,15 +8,15 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import routes
 from .call import Answer, Call, Route
 from .failures import ApiError, NoSuchMethodError, UnauthorizedError, bad_parameters, died, forbidden
-from .faults import Fault
 from .schema import verify
 from .simulator import Simulator
+from .striking import CutAnswer, DroppedError, LostAnswer, strike
 from .waiting import pause
 
 WORKERS = 3
@@ -42,10 +42,7 @@ class Response:
     reason: str
     body: bytes = b""
     content_type: str = "application/json;charset=UTF-8"
-
-
-class DroppedError(Exception):
-    """The connection is to be closed without an answer."""
+    is_cut: bool = False  # only half of it arrives
 
 
 class Dispatcher:
@@ -63,7 +60,7 @@ class Dispatcher:
             return _outside(request.path, self._sim.node)
         formatter, path = match[1], re.sub(r"/+", "/", match[2] or "/").rstrip("/") or "/"
         try:
-            answer = self._faulty(request.method, urllib.parse.unquote(path), lambda: self._call(request, path))
+            answer = self._faulty(request.method, urllib.parse.unquote(path), lambda at: self._call(request, path, at))
         except UnauthorizedError as error:
             pause(REFUSAL_S * self._sim.pace)
             return _envelope(formatter, error) if error.with_body else Response(401, error.reason)
@@ -71,31 +68,27 @@ class Dispatcher:
             return _envelope(formatter, error)
         except _TextError as error:
             return Response(error.status, str(error).split("\n", 1)[0], str(error).encode(), "text/plain")
-        return _success(formatter, answer) if not isinstance(answer, Response) else answer
+        return _response(formatter, answer)
 
     def call_as_root(self, route: Route, path: str, sent: Mapping[str, Any]) -> object:
         """A call by a program on the node itself: nobody to identify, no proxy and no worker in between."""
 
-        def work() -> object:
+        def work(number: int) -> object:
             self._sim.counters.count(route.method, route.template)
-            return self._run(route, "root@pam", sent)
+            return self._recorded(number, route.method, path, sent, lambda: self._run(route, "root@pam", sent))
 
-        return self._faulty(route.method, path, work)
+        answer = self._faulty(route.method, path, work)
+        if isinstance(answer, CutAnswer | LostAnswer):
+            raise DroppedError  # no proxy is in between: the program dies without a word
+        return answer
 
-    def _faulty(self, method: str, shown: str, work: Callable[[], object]) -> object:
+    def _faulty(self, method: str, shown: str, work: Callable[[int], object]) -> object:
         """The call with the fault that was asked for it, if any."""
-        fault = self._sim.faults.for_call(method, shown)
-        if fault is None:
-            return work()
-        if fault.kind == "status":
-            raise ApiError(fault.status, fault.reason or "broken on request")
-        if fault.kind == "drop-before":
-            raise DroppedError
-        if fault.kind == "stall":
-            pause(fault.seconds)
-        return _after(fault, work())
+        number = self._sim.counters.next_number()
+        fault = self._sim.faults.for_call(method, shown, number)
+        return strike(self._sim, fault, shown, lambda: work(number))
 
-    def _call(self, request: Request, path: str) -> object:
+    def _call(self, request: Request, path: str, number: int) -> object:
         sent = _parameters(request)
         sim, method = self._sim, request.method
         user = "" if (method, path) in _OPEN_PATHS else sim.identity.caller(method, request.headers)
@@ -108,7 +101,17 @@ class Dispatcher:
             if str(sent.get(name, value)) != value:
                 raise bad_parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
         with self._worker():
-            return self._run(route, user, sent | from_path)
+            return self._recorded(number, method, path, sent, lambda: self._run(route, user, sent | from_path))
+
+    def _recorded(
+        self, number: int, method: str, path: str, sent: Mapping[str, Any], work: Callable[[], object]
+    ) -> object:
+        if method == "GET":
+            return work()
+        with self._sim.counters.write(number, method, path, sent) as entry:
+            answer = work()
+            entry["task"] = answer if isinstance(answer, str) and answer.startswith("UPID:") else None
+            return answer
 
     @contextmanager
     def _worker(self) -> Iterator[None]:
@@ -147,14 +150,6 @@ class Dispatcher:
         if name not in {self._sim.node, "localhost"}:
             lookup = f"failed to get address info for: {name}: Name or service not known"
             raise died(f"hostname lookup '{name}' failed - {lookup}")
-
-
-def _after(fault: Fault, answer: object) -> object:
-    if fault.kind == "drop-after":
-        raise DroppedError
-    if fault.kind == "596":
-        return Response(596, fault.reason or "Broken pipe")
-    return answer
 
 
 class _TextError(Exception):
@@ -215,6 +210,16 @@ def _form(text: str) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def _response(formatter: str, answer: object) -> Response:
+    match answer:
+        case LostAnswer():
+            return Response(answer.status, answer.reason)
+        case CutAnswer():
+            return replace(_success(formatter, answer.answer), is_cut=True)
+        case _:
+            return _success(formatter, answer)
 
 
 def _success(formatter: str, answer: object) -> Response:

@@ -98,8 +98,7 @@ def _check_import(call: Call, slot: str, source: str, *, is_special: bool) -> No
 def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
     """Whether the caller may see or use a volume that exists; the owner VM always may."""
     name = volid.partition(":")[0]
-    record = call.sim.storages.on(name).get(volid, {})
-    owner, content = record.get("vmid"), record.get("content", "images")
+    owner, content = nature(call.sim.storages, volid)
     if call.may(f"/storage/{name}", "Datastore.Allocate"):
         return
     if content in {"iso", "vztmpl", "import"}:
@@ -114,6 +113,15 @@ def check_volume_access(call: Call, volid: str, vmid: int | None) -> None:
     else:
         call.check(f"/storage/{name}", "Datastore.Audit")
         call.check(f"/vms/{owner}", "VM.Config.Disk")
+
+
+def nature(storages: Storages, volid: str) -> tuple[int | None, str]:
+    """(owner, content) of a volume; an archive's name tells, also when it is gone."""
+    name, _, volume = volid.partition(":")
+    if (named := re.fullmatch(r"backup/vzdump-qemu-(\d+)-.*", volume)) is not None:
+        return int(named[1]), "backup"
+    record = storages.on(name).get(volid, {})
+    return record.get("vmid"), record.get("content", "images")
 
 
 def materialise(storages: Storages, vmid: int, slot: str, value: str, *, current: str | None, log: Log) -> str:

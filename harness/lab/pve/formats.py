@@ -58,6 +58,22 @@ mac_prefix = matching(
 smbios_uuid = r"[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}"
 
 
+_CALENDAR = re.compile(r"[a-z0-9 ,.:/*~-]+")
+_WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*(\.\.(mon|tue|wed|thu|fri|sat|sun)[a-z]*)?")
+_CALENDAR_WORDS = ("minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly")
+
+
+def calendar_event(text: str) -> None:
+    """Roughly: the words there are, weekdays, and dates and times of figures."""
+    if text in _CALENDAR_WORDS or not text:
+        return
+    for word in re.split(r"[ ,]", text):
+        if word[:1].isalpha() and not _WEEKDAY.fullmatch(word):
+            raise FormatError(f"invalid calendar event '{text}' - unable to parse weekday '{word}'\n")
+    if not _CALENDAR.fullmatch(text):
+        raise FormatError(f"invalid calendar event '{text}'\n")
+
+
 def tag(text: str) -> None:
     if not _TAG.fullmatch(text):
         raise FormatError("invalid characters in tag")

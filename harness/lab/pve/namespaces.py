@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .agent_socket import ask_agent
+from .guest_disks import GuestDisks
 from .runtime import AgentNotRunning, GuestNic, RuntimeFailed
 from .waiting import wait_until
 
@@ -28,33 +28,24 @@ class NamespaceRuntime:
     """Guests below `directory`, cloned from the layers `image` names; nothing of their state is in this process."""
 
     def __init__(self, directory: Path, image: Path) -> None:
-        self._directory, self._image = directory, image
+        self._disks = GuestDisks(directory, image)
         self._locks: dict[int, threading.Lock] = {}
         self._agent_locks: dict[int, threading.Lock] = {}
 
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
-        """An overlay: nothing of its own over the image's layers, over the source's disk, or over a copy of it."""
-        self.destroy_disk(vmid)
-        fresh = self._unfinished(vmid)
-        for name in ("work", "root"):
-            (fresh / name).mkdir(parents=True)
-        layers = (self._image if source is None else self._guest(source)).joinpath("layers").read_text()
-        if source is not None and not linked:
-            _copy(self._guest(source) / "upper", fresh / "upper")
-        else:
-            (fresh / "upper").mkdir()
-        if source is not None and linked:
-            layers = f"{self._guest(source) / 'upper'}:{layers}"
-        (fresh / "layers").write_text(layers)
-        (fresh / "mounts").write_text("")
-        (fresh / "nics").write_text("")
-        fresh.rename(self._guest(vmid))
+        self._disks.create(vmid, source, linked)
+
+    def save_disk(self, vmid: int, target: Path) -> None:
+        self._disks.save(vmid, target)
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        self._disks.load(vmid, source)
+
+    def import_disk(self, vmid: int, content: Path) -> None:
+        self._disks.fill(vmid, content)
 
     def destroy_disk(self, vmid: int) -> None:
-        """Everything the guest ever was, and what a killed clone left."""
-        for folder in (self._guest(vmid), self._unfinished(vmid)):
-            if folder.exists():
-                shutil.rmtree(folder)
+        self._disks.destroy(vmid)
 
     def start(self, vmid: int, nics: Sequence[GuestNic]) -> int:
         """Boot the guest; see the protocol."""
@@ -69,7 +60,9 @@ class NamespaceRuntime:
             if not guest.exists():
                 raise RuntimeFailed(f"VM {vmid} has no disk")
             (guest / "hostname").write_text("localhost")  # the system's own /etc/hostname replaces it
-            (guest / "nics").write_text("".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge) for nic in nics))
+            (guest / "nics").write_text(
+                "".join(_nic_line(vmid, nic.slot, nic.mac, nic.bridge if nic.plugged else "-") for nic in nics)
+            )
             self._launch(vmid)
             return self._wait_booting(vmid)
 
@@ -152,10 +145,7 @@ class NamespaceRuntime:
             lock.release()
 
     def _guest(self, vmid: int) -> Path:
-        return self._directory / str(vmid)
-
-    def _unfinished(self, vmid: int) -> Path:
-        return self._directory / f"{vmid}.new"
+        return self._disks.folder(vmid)
 
     def _lock(self, vmid: int) -> threading.Lock:
         return self._locks.setdefault(vmid, threading.Lock())
@@ -209,11 +199,6 @@ def _nic_line(vmid: int, slot: int, mac: str, bridge: str) -> str:
 def _require_bridge(bridge: str) -> None:
     if not Path("/sys/class/net", bridge, "bridge").exists():
         raise RuntimeFailed(f"bridge '{bridge}' does not exist")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A folder with owners, times, device nodes and extended attributes: overlayfs keeps deletions in the last two."""
-    subprocess.run(["cp", "--archive", "--reflink=auto", str(source), str(target)], check=True, capture_output=True)
 
 
 def _ip(*arguments: str) -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import pvesh, pveum
-from .dispatch import Dispatcher, DroppedError
+from .dispatch import Dispatcher
 from .simulator import Simulator
+from .striking import DroppedError
 
 PROGRAMS = {"pvesh": pvesh.run, "pveum": pveum.run}
 

@@ -24,12 +24,15 @@ from . import (
     vm_read,
     vm_status,
     vm_update,
+    volume_calls,
+    vzdump,
 )
 from .call import Route
 
 _MODULES = (
     access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, node_guests, pools,
     storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
+    volume_calls, vzdump,
 )  # fmt: skip
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 
@@ -46,13 +49,21 @@ def _by_shape() -> Mapping[tuple[str, int], list[tuple[list[str], Route]]]:
 
 
 _TABLE = _by_shape()
+_BEFORE_VOLUME = 5  # /nodes/{node}/storage/{storage}/content
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """The route and its path parameters; doubled and trailing slashes do not matter."""
-    parts = [part for part in path.split("/") if part] or [""]
+    parts = _with_whole_volume([part for part in path.split("/") if part] or [""])
     for template, route in _TABLE.get((method, len(parts)), []):
         if all(want == got or want.startswith("{") for want, got in zip(template, parts, strict=True)):
             pairs = zip(template, parts, strict=True)
             return route, {want[1:-1]: urllib.parse.unquote(got) for want, got in pairs if want.startswith("{")}
     return None
+
+
+def _with_whole_volume(parts: list[str]) -> list[str]:
+    """A volume ID has slashes of its own, and clients send them as they are."""
+    if len(parts) <= _BEFORE_VOLUME or (parts[0], parts[2], parts[4]) != ("nodes", "storage", "content"):
+        return parts
+    return [*parts[:_BEFORE_VOLUME], "/".join(parts[_BEFORE_VOLUME:])]

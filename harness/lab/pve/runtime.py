@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
@@ -14,6 +15,7 @@ class GuestNic(NamedTuple):
     slot: int
     mac: str
     bridge: str
+    plugged: bool = True  # False: its link is down, from the start on
 
 
 class RuntimeFailed(Exception):
@@ -44,8 +46,17 @@ class GuestRuntime(Protocol):
         An existing disk of `vmid` is replaced: it is what a killed clone left behind.
         """
 
+    def save_disk(self, vmid: int, target: Path) -> None:
+        """Write everything on the disk of `vmid` to the file `target`; the guest may run meanwhile."""
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Give `vmid` the disk that was saved to `source`; an existing one is replaced."""
+
+    def import_disk(self, vmid: int, content: Path) -> None:
+        """Give `vmid` a disk with the file tree of the tar file `content`."""
+
     def destroy_disk(self, vmid: int) -> None:
-        """Forget the disk of `vmid`; no disk is no error."""
+        """Forget the disk of `vmid`; no disk is no error, and clones of it live on."""
 
     def start(self, vmid: int, nics: Sequence[GuestNic]) -> int:
         """Boot the guest and return its first process's pid; an unknown bridge raises RuntimeFailed.
@@ -89,6 +100,15 @@ class NoRuntime:
 
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
         """A disk is a line in the configuration here, nothing to make."""
+
+    def save_disk(self, vmid: int, target: Path) -> None:  # noqa: ARG002 - there is nothing on it
+        target.write_bytes(b"")
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Nothing was on it, nothing to bring back."""
+
+    def import_disk(self, vmid: int, content: Path) -> None:
+        """A disk is a line in the configuration here, nothing to fill."""
 
     def destroy_disk(self, vmid: int) -> None:
         """Nothing was made, nothing to remove."""

@@ -6,12 +6,14 @@ import contextlib
 import gzip
 import socket
 import ssl
+import struct
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .dispatch import BODY_LIMIT, Dispatcher, DroppedError, Request, Response
+from .dispatch import BODY_LIMIT, Dispatcher, Request, Response
 from .options import Options
+from .striking import DroppedError
 from .waiting import pause
 
 _HANDSHAKE_S = 10.0
@@ -85,15 +87,22 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         try:
             response = self.server.dispatcher.serve(Request(self.command, path, query, headers, body))
-        except DroppedError:
+        except DroppedError as dropped:
+            if dropped.resets:
+                self._reset()
             return
         self._send(response)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - the library's names
 
+    def _reset(self) -> None:
+        """End the connection below TLS, without a word of its own."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
     def _send(self, response: Response) -> None:
         """One write per answer; the connection stays only after a success."""
-        keep = response.status < 400 and self.request_version == "HTTP/1.1"
+        keep = response.status < 400 and self.request_version == "HTTP/1.1" and not response.is_cut
         keep = keep and "close" not in self.headers.get("Connection", "").lower()
         self.close_connection = not keep
         body, now = response.body, formatdate(usegmt=True)
@@ -114,7 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
         # A reason phrase is one line of Latin-1, whatever the message was.
         reason = response.reason.encode("latin-1", "replace").decode("latin-1")
         head = f"HTTP/1.1 {response.status} {reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
-        self.wfile.write(head.encode("latin-1") + b"\r\n" + (b"" if self.command == "HEAD" else body))
+        sent = body[: len(body) // 2] if response.is_cut else body
+        self.wfile.write(head.encode("latin-1") + b"\r\n" + (b"" if self.command == "HEAD" else sent))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """No access log: the counters are what tests look at, and paths may carry names."""

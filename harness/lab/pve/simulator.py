@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .faults import Counters, Faults
+from .counters import Counters
+from .faults import Faults
 from .host import Host
 from .identity import Identity
 from .locks import ConfigLocks
@@ -42,6 +44,8 @@ class Simulator:
     broadcasts: Broadcasts
     paused: set[int] = field(default_factory=set)  # suspended VMs; a suspended guest is a running process that waits
 
+    backup_lock: threading.Lock = field(default_factory=threading.Lock)  # one vzdump at a time on a node
+
     @property
     def node(self) -> str:
         return self.options.node
@@ -68,6 +72,7 @@ def build(options: Options, runtime: GuestRuntime | None = None) -> Simulator:
     options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = State(options.state)
     faults = Faults()
+    state.after_save = faults.saved
     if runtime is None:
         runtime = _runtime(options, state)
     storages = Storages(state, options.state)

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class State:
             raise SystemExit(
                 f"{self.path} has format {self.data['format']}, this simulator writes {FORMAT}: remove it."
             )
+        self.after_save: Callable[[], None] = lambda: None
 
     def __getitem__(self, key: str) -> Any:
         return self.data[key]
@@ -67,6 +68,7 @@ class State:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+            self.after_save()
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,8 @@ SHARED_TYPES = frozenset(("nfs", "cifs", "glusterfs", "cephfs", "pbs", "iscsi", 
 # Keys of the record that are no configuration of PVE's.
 INTERNAL = frozenset(("total_bytes", "available_bytes"))
 DEFAULT_CONTENT = {"dir": "images,rootdir,vztmpl,iso,backup,snippets", "nfs": "images", "lvmthin": "images,rootdir"}
+# Where a directory keeps each kind of content; disks have a folder for each VM.
+FOLDERS = {"backup": "dump", "iso": "template/iso", "vztmpl": "template/cache"}
 Log = Callable[[str], None]
 
 
@@ -110,8 +112,10 @@ class Storages:
         record = self.config(name)
         if record["type"] not in FILE_TYPES:
             return f"/dev/{record.get('vgname', 'pve')}/{volume}"
-        folder = "images/" if re.match(r"\d+/", volume) else ""
-        return f"{record['path']}/{folder}{'/'.join(volume.split('/')[-2:])}"
+        if re.match(r"\d+/", volume):
+            return f"{record['path']}/images/{'/'.join(volume.split('/')[-2:])}"
+        kind, _, file = volume.partition("/")
+        return f"{record['path']}/{FOLDERS.get(kind, kind)}/{file}"
 
     def parse(self, volid: str) -> None:
         """The refusals for a volume name that cannot be one."""
@@ -165,6 +169,7 @@ class Storages:
             log(f'  Logical volume "{short}" created.')
             # A thin snapshot keeps no reference that PVE could see.
             self._put(volid, vmid, origin["size"], 0, origin["format"])
+        self._state["volumes"][volid]["shared"] = written(origin)
         return volid
 
     def full_copy(self, source: str, vmid: int, target: str | None, form: str | None, log: Log) -> tuple[str, int]:
@@ -177,8 +182,8 @@ class Storages:
         volid = self._next_name(name, vmid, form)
         size = int(origin.get("virtual", origin["size"]))  # an image to import is smaller than the disk in it
         self._announce(volid, form, size, log)
-        self._check_room(volid, origin["used"])
-        self._put(volid, vmid, size, origin["used"], form)
+        self._check_room(volid, written(origin))
+        self._put(volid, vmid, size, written(origin), form)
         return volid, size
 
     def _check_room(self, volid: str, wanted: int) -> None:
@@ -202,10 +207,22 @@ class Storages:
         self._state["volumes"][base] = self._state["volumes"].pop(volid)
         return base
 
+    def put_file(self, volid: str, file: Path, **facts: Any) -> None:
+        """Take a file that lies in its place into the books; a directory has no room but for its files."""
+        name, _, volume = volid.partition(":")
+        record = {"storage": name, "vmid": None, "size": file.stat().st_size, "parent": None}
+        record |= {"ctime": int(time.time()), "used": file.stat().st_blocks * 512, "content": volume.partition("/")[0]}
+        self._state["volumes"][volid] = record | facts
+
     def remove(self, volid: str, log: Log) -> None:
+        name, _, volume = volid.partition(":")
+        if self._state["volumes"].get(volid, {}).get("protected"):
+            raise died(f"cannot remove protected volume '{volume}' on '{name}'")
         record = self._state["volumes"].pop(volid, None)
         if record is None:
             log(f"disk image '{self.path(volid)}' does not exist")
+        elif record["content"] != "images":
+            Path(self.path(volid)).unlink(missing_ok=True)
         elif not self.is_file_based(record["storage"]):
             log(f'  Logical volume "{volid.partition(":")[2]}" successfully removed.')
 
@@ -245,6 +262,11 @@ class Storages:
         """Take a volume a seeded configuration names into the books; a sixth of it counts as written."""
         form = volid.rpartition(".")[2] if re.search(r"\.(raw|qcow2|vmdk)$", volid) else "raw"
         self._put(volid, vmid, size, size // 6, form)
+
+
+def written(volume: Mapping[str, Any]) -> int:
+    """What a copy of the volume takes: its own blocks, and those it shares with its base."""
+    return int(volume["used"]) + int(volume.get("shared", 0))
 
 
 def format_size(size: int) -> str:

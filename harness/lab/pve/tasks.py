@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .failures import ApiError, bad_parameters
-from .faults import Faults
+from .faults import Fault, Faults, power_loss
 from .runtime import RuntimeFailed
 from .state import State
 
@@ -39,6 +40,7 @@ class Worker:
         self.pace = pace
         self.stop_asked = threading.Event()
         self.is_killed = False
+        self.fate: Fault | None = None  # what a test asked to befall it half-way
 
     @property
     def upid(self) -> str:
@@ -53,6 +55,10 @@ class Worker:
 
     def spend(self, seconds: float) -> None:
         """Wait as PVE would; raises Interrupted when the task is stopped meanwhile."""
+        if self.fate is not None and self.fate.kind == "task-crash":
+            power_loss()
+        if self.fate is not None and self.fate.kind == "task-kill":
+            raise Killed
         if self.stop_asked.wait(seconds * self.pace):
             raise Killed if self.is_killed else Interrupted
 
@@ -116,11 +122,14 @@ class Tasks:
             self._running.pop(worker.upid, None)
 
     def _work(self, worker: Worker, work: Callable[[Worker], None]) -> None:
-        fault = self._faults.for_task(worker.record["type"])
-        if fault is not None and fault.kind == "task-fail":
-            raise ApiError(500, fault.text)
-        if fault is not None:
-            worker.record["stall_s"] = fault.seconds
+        worker.fate = fault = self._faults.for_task(worker.record["type"], worker.record["id"])
+        match fault:
+            case Fault(kind="task-fail"):
+                raise ApiError(500, fault.text)
+            case Fault(kind="task-stall"):
+                worker.record["stall_s"] = fault.seconds
+            case Fault(kind="task-warn"):
+                worker.warn(fault.text)
         try:
             work(worker)
         except RuntimeFailed as error:
@@ -144,6 +153,11 @@ class Tasks:
         worker.is_killed = True
         worker.stop_asked.set()
         thread.join(5)
+
+    def kill_all(self) -> None:
+        for upid in list(self._running):
+            with contextlib.suppress(KeyError):  # it has ended by itself
+                self.kill(upid)
 
     def find(self, upid: str) -> dict[str, Any]:
         """The record of a UPID; PVE's two refusals for a wrong and for an unknown one."""

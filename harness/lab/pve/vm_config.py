@@ -90,6 +90,21 @@ def _encode(line: str) -> str:
     return re.sub(r"[^ -~]|[%:]", lambda match: urllib.parse.quote(match[0], safe=""), line)
 
 
+def parse(text: str) -> Config:
+    """A configuration from the text of its file; sections below the first belong to something else."""
+    config: Config = {}
+    comments = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            break
+        key, colon, value = line.partition(": ")
+        if line.startswith("#"):
+            comments.append(urllib.parse.unquote(line[1:]))
+        elif colon:
+            config[key] = value
+    return config | ({"description": "\n".join(comments)} if comments else {})
+
+
 def stored_description(text: str) -> str:
     """A trailing newline does not come back."""
     return text.rstrip("\n")

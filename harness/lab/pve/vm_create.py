@@ -1,4 +1,4 @@
-"""Create a VM from parameters alone; restoring one from an archive comes with the backups."""
+"""Create a VM, with new disks, with imported ones, or from a backup."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .failures import died, failed_step, forbidden
 from .formats import pool_id, storage_id
 from .path_params import NODE
 from .pools import add_vm
-from .schema import boolean, text
+from .schema import boolean, integer, text
 from .storage import unheard
 from .tasks import Worker
 from .vm_options import NEEDED_VMID
 from .vm_power import start_vm
+from .vm_restore import restore
 from .vm_rights import check_bridges, check_keys
 from .vm_status import QEMU_VERSION
 from .vm_update import check_boot_order, stored_net
@@ -24,28 +25,42 @@ from .vm_update import check_boot_order, stored_net
 if TYPE_CHECKING:
     from .simulator import Simulator
 
-_CONTROL = ("node", "vmid", "pool", "start", "storage", "unique", "force", "archive", "bwlimit", "live-restore")
+_CONTROL = ("node", "vmid", "pool", "start", "storage", "unique", "force", "archive", "bwlimit", "live-restore",
+    "import-working-storage")  # fmt: skip
 _CREATE_WAIT_S = 5.0
+_WORKER_WAIT_S = 1.0
 
 
 def _create(call: Call) -> object:
     sim, vmid, pool = call.sim, call.vmid, call.params.get("pool")
     if pool is not None:
         sim.rights.check_pool_exists(pool)
-    allowed = call.may(f"/vms/{vmid}", "VM.Allocate") or (pool and call.may(f"/pool/{pool}", "VM.Allocate"))
-    if not allowed:
+    if not _may_make(call, vmid, pool):
         raise forbidden()
-    if "archive" in call.params:
-        raise died(f"volume '{call.params['archive']}' does not exist")
-    if sim.configs.exists(vmid):
-        raise died(f"unable to create VM {vmid} - VM {vmid} already exists on node '{sim.node}'")
     values = {key: str(value) for key, value in call.sent.items() if key not in _CONTROL}
-    check_keys(call, values, (), creating=True)
-    drives.check_access(call, values, {})
-    check_bridges(call, [value for key, value in values.items() if key.rstrip("0123456789") == "net"])
+    if "archive" in call.params:
+        return restore(call, values)
+    return _start(call, vmid, values, pool)
+
+
+def _may_make(call: Call, vmid: int, pool: str | None) -> bool:
+    """Who may back a VM up may also bring it back over what is there."""
+    if call.may(f"/vms/{vmid}", "VM.Allocate") or (pool and call.may(f"/pool/{pool}", "VM.Allocate")):
+        return True
+    over = "archive" in call.params and bool(call.params.get("force")) and call.sim.configs.exists(vmid)
+    return over and call.may(f"/vms/{vmid}", "VM.Backup")
+
+
+def _start(call: Call, vmid: int, values: dict[str, str], pool: str | None) -> object:
+    sim = call.sim
+    with sim.state.lock:
+        check_keys(call, values, (), creating=True)
+        drives.check_access(call, values, {})
+        check_bridges(call, [value for key, value in values.items() if key.rstrip("0123456789") == "net"])
+    _take(sim, vmid)
 
     def work(worker: Worker) -> None:
-        with failed_step(f"unable to create VM {vmid} - "), sim.locks.exclusive(vmid, worker.log, _CREATE_WAIT_S):
+        with failed_step(f"unable to create VM {vmid} - "), sim.locks.exclusive(vmid, worker.log, _WORKER_WAIT_S):
             _make(sim, vmid, values, pool, worker)
         if call.params.get("start"):
             sim.tasks.start("qmstart", str(vmid), call.user, lambda starter: start_vm(sim, vmid, starter, {}))
@@ -53,11 +68,16 @@ def _create(call: Call) -> object:
     return sim.tasks.start("qmcreate", str(vmid), call.user, work)
 
 
-def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, worker: Worker) -> None:
-    if sim.configs.exists(vmid):
-        raise died(f"VM {vmid} already exists on node '{sim.node}'")
-    with sim.state.changing():
+def _take(sim: Simulator, vmid: int) -> None:
+    """The locked configuration is there before the task is."""
+    refused = failed_step(f"unable to create VM {vmid} - ")
+    with refused, sim.locks.exclusive(vmid, None, _CREATE_WAIT_S), sim.state.changing():
+        if sim.configs.exists(vmid):
+            raise died(f"VM {vmid} already exists on node '{sim.node}'")
         sim.configs.write(vmid, {"lock": "create"})
+
+
+def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, worker: Worker) -> None:
     made: list[str] = []
     try:
         worker.spend(worker.record.pop("stall_s", 0.0))
@@ -115,9 +135,12 @@ _PARAMS = (
         "pool": text(pool_id),
         "start": boolean(),
         "storage": text(storage_id),
-        "unique": boolean(),
+        "unique": boolean(requires="archive"),
+        "bwlimit": integer(0),
+        "live-restore": boolean(requires="archive"),
+        "import-working-storage": text(storage_id),
         "force": boolean(requires="archive"),
         "archive": text(longest=255),
     }
 )
-ROUTES = (Route("POST", "/nodes/{node}/qemu", _create, _PARAMS),)
+ROUTES = (Route("POST", "/nodes/{node}/qemu", _create, _PARAMS, locked=False),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import drives, vm_options
 from .call import Call, Route
@@ -66,14 +66,21 @@ def _forget(sim: Simulator, vmid: int, worker: Worker, *, purge: bool) -> None:
     with sim.state.changing() as data:
         if purge:
             worker.log(f"purging VM {vmid} from related configurations..")
-            for job in data["jobs"].values():
-                if "vmid" in job:
-                    job["vmid"] = ",".join(number for number in split_list(job["vmid"]) if number != str(vmid))
+            _leave_jobs(data["jobs"], vmid)
         forget_vm(sim.state, vmid)
         data["acl"].pop(f"/vms/{vmid}", None)
         data["firewall"].pop(f"qemu/{vmid}", None)
         sim.configs.remove(vmid)
     sim.paused.discard(vmid)
+
+
+def _leave_jobs(jobs: dict[str, dict[str, Any]], vmid: int) -> None:
+    """A job that would be left without any VM goes with its last one."""
+    for job_id in [job_id for job_id, job in jobs.items() if str(vmid) in split_list(str(job.get("vmid", "")))]:
+        left = [number for number in split_list(jobs[job_id]["vmid"]) if number != str(vmid)]
+        jobs[job_id]["vmid"] = ",".join(left)
+        if not left:
+            del jobs[job_id]
 
 
 def _resize(call: Call) -> object:

@@ -45,10 +45,10 @@ def start_vm(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any
             raise died(f"VM {vmid} already running")
         worker.spend(worker.record.pop("stall_s", 0.0))
         apply_pending(sim, vmid, worker.log)
-        _boot(sim, vmid, record["config"], worker)
+        boot(sim, vmid, record["config"], worker)
 
 
-def _boot(sim: Simulator, vmid: int, config: Mapping[str, str], worker: Worker) -> None:
+def boot(sim: Simulator, vmid: int, config: Mapping[str, str], worker: Worker) -> None:
     _check_bootable(sim, config, worker)
     try:
         pid = sim.runtime.start(vmid, nics(config))
@@ -107,7 +107,8 @@ def nics(config: Mapping[str, str]) -> list[GuestNic]:
     for key in sorted(key for key in config if key.startswith("net") and key[3:].isdigit()):
         values = vm_options.NET.parse(config[key], key)
         if "bridge" in values:
-            found.append(GuestNic(int(key[3:]), values["macaddr"], values["bridge"]))
+            plugged = values.get("link_down", "0") != "1"
+            found.append(GuestNic(int(key[3:]), values["macaddr"], values["bridge"], plugged))
     return found
 
 
@@ -128,10 +129,10 @@ def _stop(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) 
             check_lock(record)
         worker.spend(worker.record.pop("stall_s", 0.0))
         sim.runtime.stop(vmid)
-        _powered_off(sim, vmid, worker)
+        powered_off(sim, vmid, worker)
 
 
-def _powered_off(sim: Simulator, vmid: int, worker: Worker) -> None:
+def powered_off(sim: Simulator, vmid: int, worker: Worker) -> None:
     sim.paused.discard(vmid)
     with sim.state.changing() as data:
         data["started"].pop(str(vmid), None)
@@ -153,14 +154,14 @@ def shutdown_vm(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, 
                 raise died("VM quit/powerdown failed - got timeout")
             worker.log("VM still running - terminating now with SIGTERM")
             sim.runtime.stop(vmid)
-        _powered_off(sim, vmid, worker)
+        powered_off(sim, vmid, worker)
 
 
 def _asked_to_power_off(
     sim: Simulator, vmid: int, config: Mapping[str, str], worker: Worker, params: Mapping[str, Any]
 ) -> bool:
     """Through the agent where it answers, else by ACPI; the guest has its time."""
-    if agent_enabled(config) and not _agent_answers(sim, vmid, worker):
+    if agent_enabled(config) and not agent_answers(sim, vmid, worker):
         why = f"VM {vmid} qmp command 'guest-ping' failed - got timeout"
         worker.log(f"QEMU Guest Agent is not running - {why}")
     down = re.search(r"down=(\d+)", config.get("startup", ""))
@@ -168,7 +169,7 @@ def _asked_to_power_off(
     return sim.runtime.shutdown(vmid, timeout * sim.pace)
 
 
-def _agent_answers(sim: Simulator, vmid: int, worker: Worker) -> bool:
+def agent_answers(sim: Simulator, vmid: int, worker: Worker) -> bool:
     """Ping in short tries, so that stopping the task is noticed."""
     deadline = time.monotonic() + _PING_S * sim.pace
     while not _pinged(sim, vmid, 0.5):
@@ -199,8 +200,8 @@ def _reboot(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]
         check_lock(record)
         if not _asked_to_power_off(sim, vmid, record["config"], worker, params):
             raise died("VM quit/powerdown failed - got timeout")
-        _powered_off(sim, vmid, worker)
-        _boot(sim, vmid, sim.configs.record(vmid)["config"], worker)
+        powered_off(sim, vmid, worker)
+        boot(sim, vmid, sim.configs.record(vmid)["config"], worker)
 
 
 def _reset(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape

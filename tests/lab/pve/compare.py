@@ -14,6 +14,7 @@ _VOLATILE = (
     (r"Temporary failure in name resolution|Name or service not known", "<resolver>"),
     (r"'(10\.0\.2|9\.2\.0)'", "'<qemu>'"),
     (r"\+pve\d", "+pve<n>"),
+    (r"vzdumptmp\d+", "vzdumptmp<pid>"),
     (r"MAX \d+ vcpus", "MAX <n> vcpus"),
     (r"creation-qemu=\S+,ctime=\d+", "<meta>"),
     (r"/usr/share/perl5/\S+ line \d+\.", "<perl>"),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.pve.served import Node, storages, template, vm
+from tests.lab.pve.served import NODE, Node, storages, template, vm
 
 AUDIT = "11111111-0000-4000-8000-000000000001"
 MAKER = "11111111-0000-4000-8000-000000000002"
 MAKER_PRIVILEGES = (
     "VM.Allocate VM.Audit VM.Clone VM.Config.CPU VM.Config.Memory VM.Config.Network VM.Config.Options VM.Config.Disk "
-    "VM.Monitor VM.PowerMgmt Pool.Audit"
+    "VM.Monitor VM.PowerMgmt VM.Backup Pool.Audit"
 )
 
 
@@ -42,6 +43,7 @@ def seed(folder: Path) -> Mapping[str, Any]:
             {"path": "/", "roles": ["Audit"], "users": ["audit@pve"], "tokens": ["audit@pve!ro"]},
             {"path": "/pool/mgmt", "roles": ["Maker"], **maker},
             {"path": "/storage/local-lvm", "roles": ["Store"], **maker},
+            {"path": "/storage/local", "roles": ["Store"], **maker},
             {"path": "/sdn/zones/localnetwork", "roles": ["Net"], **maker},
         ],
         "storages": storages(folder),
@@ -63,6 +65,17 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def scripted_node(tmp_path: Path) -> Iterator[Node]:
     """The same with guests that come up after a while; 200 has no system and is deaf."""
     yield from _served(Node(tmp_path, seed(tmp_path), script="200"))
+
+
+@pytest.fixture
+def node_with_disks(tmp_path: Path) -> Iterator[Node]:
+    """The same with disks that have content; its guests stay off. VM 130 is a linked clone in the pool."""
+    if os.geteuid() != 0:
+        pytest.skip("disks of guests keep owners and device nodes: run the tests as root")
+    for node in _served(Node(tmp_path, seed(tmp_path), has_disks=True)):
+        assert node.run("POST", f"{NODE}/qemu/9000/clone", {"newid": 130, "name": "c130", "pool": "mgmt"}) == "OK"
+        (node.disk(130) / "notes").write_text("as it was")
+        yield node
 
 
 def _served(node: Node) -> Iterator[Node]:

@@ -40,9 +40,17 @@ HARNESS_CALLS = tuple(
         ("GET", f"{_V}/agent/.*"),
         ("PUT", f"{_V}/config"),
         ("DELETE", _V),
+        ("POST", f"{_N}/qemu"),
+        ("POST", f"{_V}/template"),
+        ("(GET|PUT|DELETE)", f"{_N}/storage/[^/]+/content/.*"),
+        ("(GET|DELETE)", f"{_N}/storage/[^/]+/prunebackups"),
+        ("POST", f"{_N}/vzdump"),
+        ("GET", f"{_N}/vzdump/extractconfig"),
     )
 )
 _UPID = re.compile(r"UPID:[^/\s\"]+?:(?=/|$|\")")
+_ARCHIVE = re.compile(r"\w+:backup/vzdump-qemu-[^/\s\"]+")
+_UUID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGE = re.compile(r"<(\d+) times (.)>")
 
 Before = Callable[["Replay", dict[str, Any]], None]
@@ -73,6 +81,7 @@ class Replay:
         self.exchanges: list[dict[str, Any]] = recording["exchanges"][first - 1 :]
         self.known: dict[str, str] = {}  # what the real node said -> what the simulator said
         self.digests: dict[str, str] = {}
+        self.archives: dict[str, str] = {}  # what the simulator called it -> what the real node did
         self.foreign: set[str] = set()  # UPIDs of calls the harness does not make
         self.judged: list[Judgement] = []
         node.control(op="broadcast", regular=False)
@@ -189,6 +198,8 @@ class Replay:
 
     # -- what one node calls A and the other B ------------------------------------------------------------------------
     def _translated(self, text: str) -> str:
+        text = _ARCHIVE.sub(lambda match: self.known.get(match[0], match[0]), text)
+        text = _UUID.sub(lambda match: self.known.get(match[0], match[0]), text)
         return _UPID.sub(lambda match: self.known.get(match[0], match[0]), text)
 
     def _value(self, value: Any) -> Any:
@@ -215,6 +226,10 @@ class Replay:
                 self.known[str(theirs["pid"])] = str(mine["pid"])
             if "ticket" in theirs and "ticket" in mine:
                 self.known[theirs["ticket"]] = mine["ticket"]
+        elif isinstance(theirs, list) and isinstance(mine, list):
+            self._learn_archives(theirs, mine)
+            if len(theirs) == len(mine):
+                self._learn_jobs(theirs, mine)
         elif (
             isinstance(theirs, str)
             and isinstance(mine, str)
@@ -223,8 +238,36 @@ class Replay:
         ):
             self.known[theirs] = mine
 
+    def _learn_archives(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
+        """Their names tell when they were made, so those of one VM follow each other in the same order on both."""
+        for vmid in {item.get("vmid") for item in theirs if isinstance(item, dict)}:
+            for one, other in zip(_archives(theirs, vmid), _archives(mine, vmid), strict=False):
+                self.known[one], self.archives[other] = other, one
+
+    def _learn_jobs(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
+        """Backup jobs come in the order they were made on the simulator, by their made-up names on a real node."""
+        for one in (item for item in theirs if isinstance(item, dict) and item.get("type") == "vzdump"):
+            same = [item["id"] for item in mine if _job(item) == _job(one)]
+            if same:
+                self.known[one["id"]] = same[0]
+
     def _mine_to_theirs(self) -> dict[str, str]:
-        return {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
+        folders = {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
+        return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders
+
+
+def _job(item: Any) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in {"id", "next-run"}}
+
+
+def _archives(items: Sequence[Any], vmid: Any) -> list[str]:
+    own = (item for item in items if isinstance(item, dict) and item.get("vmid") == vmid)
+    return sorted(str(item["volid"]) for item in own if item.get("subtype") == "qemu")
+
+
+def _stem(volid: str) -> str:
+    """`vzdump-qemu-100-...`: paths and volume IDs have it in common."""
+    return volid.rpartition("/")[2]
 
 
 def _items_of_status(body: Any, status: str) -> list[str]:

@@ -259,6 +259,8 @@ _CLOUD_TEMPLATE["config"]["description"] = "the template"
 _BIG = template(121, "big", size="6G", tags="template;big", description="big one")
 _DELETED = [vm(vmid, f"d{vmid}") for vmid in (160, 161, 162, 163)]
 _DELETED[0]["config"]["protection"] = "1"
+_TO_BACK_UP = vm(170, "bak", net0="virtio=02:DE:01:07:00:01,bridge=vmbr0", tags="keep", onboot="1")
+_TO_BACK_UP["config"]["description"] = "to be backed up"
 
 SCENARIOS = {
     "01": Scenario(("01-auth",), before={"01-auth": _AUTH_STEPS}),
@@ -303,7 +305,7 @@ SCENARIOS = {
     "03e": Scenario(
         ("03e-audit-and-backups",),
         vms=(vm(220, "b"),),
-        volumes=(_backup("data", 220, "2026_11_22-05_29_54", "vma.zst"),),
+        tasks=(("POST", f"{NODE}/vzdump", {"vmid": 220, "storage": "data", "compress": "zstd"}),),
         jobs=({"id": "backup-a", "schedule": "daily", "storage": "data", "vmid": "220", "enabled": 1},),
     ),
     "04": Scenario(("04-template",)),
@@ -348,6 +350,18 @@ SCENARIOS = {
         users=("del@pve",),
         acl=tuple({"path": f"/vms/{vmid}", "roles": ["PVEVMUser"], "users": ["del@pve"]} for vmid in (161, 162)),
         volumes=({"volid": "local:163/vm-163-disk-7.qcow2", "size": 1073741824, "vmid": 163},),
+    ),
+    "09": Scenario(
+        ("09-backup",),
+        vms=(
+            vm(150, "power"),
+            vm(151, "deaf", agent="", disk="local:151/vm-151-disk-0.raw,size=1G"),
+            vm(152, "noagent", agent="0"),
+            _TO_BACK_UP,
+            vm(171, "bak2", agent="", net0="", serial0="", disk="local:171/vm-171-disk-0.raw,size=1G"),
+        ),
+        deaf="151",
+        before={"09-backup": {17: _control(op="fault", kind="task-stall", task="vzdump", times=1, seconds=14)}},
     ),
     "10": Scenario(
         ("10-snapshots-pools-nextid",),

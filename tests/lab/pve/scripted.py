@@ -41,6 +41,16 @@ class Script:
     def create_disk(self, vmid: int, source: int | None, linked: bool) -> None:
         """Nothing is read from a scripted guest's disk."""
 
+    def save_disk(self, vmid: int, target: Path) -> None:
+        """Nothing is on a scripted guest's disk."""
+        target.write_bytes(b"")
+
+    def load_disk(self, vmid: int, source: Path) -> None:
+        """Nothing was saved."""
+
+    def import_disk(self, vmid: int, content: Path) -> None:
+        """Nothing is read from a scripted guest's disk."""
+
     def destroy_disk(self, vmid: int) -> None:
         """Nothing was made."""
 

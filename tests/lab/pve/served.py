@@ -67,6 +67,7 @@ class Node:
     seed: Mapping[str, Any]
     pace: float = 0.05
     script: str | None = None  # deaf VMIDs of scripted guests; None: guests without processes
+    has_disks: bool = False  # guests have disks in folders; none is ever started
     process: subprocess.Popen[str] | None = None
     credentials: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -87,10 +88,24 @@ class Node:
         options = [*paths, "--listen", "127.0.0.1:0", "--node", "hv01", "--bridges", "vmbr0"]
         options += ["--interfaces", str(self.folder / "interfaces"), "--address", "198.18.99.21", "--ca"]
         options += [str(self.folder / "cert.pem")]
+        if self.has_disks:
+            self._make_image()
+            options += ["--runtime", "namespaces", "--runtime-dir", str(self.folder / "guests")]
+            options += ["--guest-image", str(self.folder / "image")]
         if self.script is None:
             return [sys.executable, "-m", "harness.lab.pve", *options, "--pace", str(self.pace)]
         own_options = [str(self.pace), self.script, str(self.folder)]
         return [sys.executable, "-m", "tests.lab.pve.scripted", *own_options, *options]
+
+    def _make_image(self) -> None:
+        """What a clone of the template stands on."""
+        (self.folder / "guests").mkdir(exist_ok=True)
+        (self.folder / "image").mkdir(exist_ok=True)
+        (self.folder / "image/layers").write_text("/image/content:/image/rootfs")
+
+    def disk(self, vmid: int) -> Path:
+        """The folder of what a guest wrote to its disk."""
+        return self.folder / "guests" / str(vmid) / "upper"
 
     def _look(self) -> tuple[int | None, str]:
         if self.process is not None and self.process.poll() is not None:

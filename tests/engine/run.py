@@ -1,4 +1,4 @@
-"""Provision the three guests of test_engine in a process of its own, so that a test can end it at any moment."""
+"""Provision the three guests of a simulated site in a process of its own, so that a test can end it at any moment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from harness.engine import Event, Limits, provision
+from tests.engine.world import world_of
 from tests.simulators import Simulated
-from tests.test_engine import world_of
 
 
 def main(folder: str, url: str, fingerprint: str) -> int:
