@@ -16,6 +16,7 @@ from invoke.tasks import task
 ROOT = Path(__file__).resolve().parent
 SITE = {"site": "the site's name (default: lab)", "inventory": "the folder of all sites (default: inventory/)"}
 GUEST = {"guest": "only this VM"}
+GUEST_TO = {"guest": "the name of the VM"}
 ROUTER = {"router": "the lab's router: dnsmasq, kea (behind OPNsense's API) or vyos (default: as it is, or dnsmasq)"}
 JSON = {"json": "write JSON to standard output"}
 
@@ -108,6 +109,81 @@ def provision(
     _end(run(_folder(inventory), site, guest, yes=yes, as_json=json))
 
 
+@task(help={**SITE, **GUEST_TO, **JSON, "without-backup": "there need be no young backup", "yes": "do not ask"})
+def rebuild(
+    _: Context,
+    guest: str,
+    site: str = "lab",
+    inventory: str | None = None,
+    without_backup: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Build one VM anew as itself: same VMID, MAC, address, name and backup jobs."""
+    from harness.commands.recovery import rebuild as run
+
+    _end(run(_folder(inventory), site, guest, without_backup=without_backup, yes=yes, as_json=json))
+
+
+@task(help={**SITE, **GUEST_TO, "yes-destroy": "its name once more, where nobody can type it"})
+def destroy(
+    _: Context, guest: str, site: str = "lab", inventory: str | None = None, yes_destroy: str | None = None
+) -> None:
+    """Remove one VM and its place in backup jobs; its backups stay."""
+    from harness.commands.recovery import destroy as run
+
+    _end(run(_folder(inventory), site, guest, said=yes_destroy))
+
+
+@task(name="now", help={**SITE, **GUEST, **JSON})
+def backup_now(
+    _: Context, site: str = "lab", inventory: str | None = None, guest: str | None = None, json: bool = False
+) -> None:
+    """Back up one VM, or all, now."""
+    from harness.commands.recovery import backup_now as run
+
+    _end(run(_folder(inventory), site, guest, as_json=json))
+
+
+@task(name="list", help={**SITE, **GUEST, **JSON})
+def backup_list(
+    _: Context, site: str = "lab", inventory: str | None = None, guest: str | None = None, json: bool = False
+) -> None:
+    """The backups of one VM, or of all."""
+    from harness.commands.recovery import backup_list as run
+
+    _end(run(_folder(inventory), site, guest, as_json=json))
+
+
+@task(
+    help={
+        **SITE,
+        **GUEST_TO,
+        **JSON,
+        "archive": "which backup (default: the newest)",
+        "in-place": "replace the VM; else a copy is made beside it, without network",
+        "remove": "take the copy away again",
+        "yes": "do not ask",
+    }
+)
+def restore(
+    _: Context,
+    guest: str,
+    site: str = "lab",
+    inventory: str | None = None,
+    archive: str | None = None,
+    in_place: bool = False,
+    remove: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Bring one VM back from a backup, beside itself or in its place."""
+    from harness.commands.recovery import RestoreOptions
+    from harness.commands.recovery import restore as run
+
+    _end(run(_folder(inventory), site, guest, RestoreOptions(archive, in_place, remove, yes, json)))
+
+
 @task(
     iterable=["clause"],
     help={
@@ -148,6 +224,39 @@ def verify(
         pytest_args=tuple(shlex.split(pytest)),
     )
     _end(run(options))
+
+
+@task(
+    positional=["name"],
+    help={
+        **SITE,
+        **JSON,
+        "name": "which drill; ./invoke drills shows them",
+        "guest": "the VM, for a drill that is about one",
+        "yes": "do not ask",
+    },
+)
+def drill(
+    _: Context,
+    name: str,
+    site: str = "lab",
+    inventory: str | None = None,
+    guest: str | None = None,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Prove recovery by doing it, where the inventory allows it, and undo it: 0 it holds, 1 it does not, 2 not run."""
+    from harness.commands.drill import drill as run
+
+    _end(run(_folder(inventory), site, name, guest=guest, yes=yes, as_json=json))
+
+
+@task(help={**SITE, **JSON})
+def drills(_: Context, site: str = "lab", inventory: str | None = None, json: bool = False) -> None:
+    """Say what each drill does, whether it is allowed here, and how long ago it was good."""
+    from harness.commands.drill import list_drills as run
+
+    _end(run(_folder(inventory), site, as_json=json))
 
 
 @task(help={"site": SITE["site"], "html": "copy it to this file"})
@@ -376,7 +485,12 @@ def _run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
 
 
-namespace = Collection(demo, doctor, bootstrap, preflight, plan, provision, verify, report, test, lint, check)
+namespace = Collection(
+    demo, doctor, bootstrap, preflight, plan, provision, verify, drill, drills, report, test, lint, check
+)
+for recovery in (rebuild, destroy, restore):
+    namespace.add_task(recovery)
+namespace.add_collection(Collection(backup_now, backup_list), name="backup")
 inventory_tasks = (inventory_check, inventory_show, inventory_mac, inventory_export, inventory_import)
 namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")

@@ -14,6 +14,7 @@ VmId = NewType("VmId", int)  # 100..999999999
 
 Category = Literal["observability", "automation", "access"]
 CloneMode = Literal["auto", "linked", "full"]
+DrillName = Literal["reboot", "tenant-loss", "router-alone", "restore", "rebuild"]
 VyosRelease = Literal["1.4", "1.5"]  # they spell the same thing differently
 
 
@@ -124,6 +125,7 @@ class Guest:
     services: tuple[Service, ...]
     ssh: Ssh
     declared: Declared
+    ephemeral_disks: frozenset[str] = frozenset()  # slots besides the template's that a rebuild may destroy
 
 
 @dataclass(frozen=True)
@@ -350,8 +352,12 @@ class Contract:
     guest_deadline_s: float
     known_hosts: tuple[Path, ...]  # pinned host keys, committed beside the inventory first
     state_dir: Path  # journal, learned host keys, reports; outside the inventory
+    backup_max_age_s: float = 26 * 3600.0
     scratch_vmid: VmId | None = None  # the VMID of VMs that are made for a proof and removed again
     scratch: Scratch | None = None
+    drills: frozenset[DrillName] = frozenset()  # those this site allows
+    drill_max_age_days: int = 90
+    tenant_networks: tuple[IPv4Network, ...] = ()  # subnets that are the tenants' alone
     site_folder: Path = Path()  # where relative commands and vault files of secret references start
 
     def guest(self, name: str) -> Guest:

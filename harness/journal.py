@@ -1,4 +1,4 @@
-"""Remember, line by line, the requests that PVE cannot yet tell apart: a clone in flight has no name and no notes."""
+"""Remember, line by line, what PVE cannot tell: a clone in flight has no name, a guest taken apart says not why."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import Refused
-from harness.observed import BegunClone
+from harness.observed import BegunClone, TakenApart
+
+# The steps that begin with a whole guest and leave it stopped and unprotected, or gone, until another step ends that.
+TAKING_APART = frozenset({"rebuild", "restore", "destroy"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,24 @@ class Journal:
         """What was written for a guest, oldest first; a line that was cut short is left out."""
         path = self.folder / f"{guest}.jsonl"
         return list(_parse(path.read_text(errors="replace"))) if path.exists() else []
+
+    def apart(self) -> Mapping[int, TakenApart]:
+        """The guests that a rebuild, a restore or a destroy was begun on and that are not whole since, by VMID."""
+        found: dict[int, TakenApart] = {}
+        for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else ():
+            apart: TakenApart | None = None
+            for line in self.lines(path.stem):
+                if line["step"] in TAKING_APART:
+                    apart = TakenApart(line["guest"], line["vmid"], line["step"], line)
+                elif line["step"] == "restoring" and apart is not None:
+                    apart = replace(apart, emptied=True)
+                elif line["step"] in {"clone", "restored"} and apart is not None:
+                    apart = replace(apart, renewed=True)
+                elif line["step"] in {"done", "put-back", "destroyed"}:
+                    apart = None
+            if apart is not None:
+                found[apart.vmid] = apart
+        return found
 
     def begun(self) -> Mapping[int, BegunClone]:
         """The clones that were asked for and are not known to have ended, by VMID."""

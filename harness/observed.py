@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -119,6 +119,18 @@ class BegunClone:
 
 
 @dataclass(frozen=True)
+class TakenApart:
+    """A guest of which an earlier run of this machine began to rebuild, restore or destroy the VM, and did not end."""
+
+    guest: str
+    vmid: int
+    by: str  # rebuild, restore, destroy
+    line: Mapping[str, Any]  # as the journal has it
+    renewed: bool = False  # the VM that is there now is the new one
+    emptied: bool = False  # its disks were given up, and nobody knows how much came back
+
+
+@dataclass(frozen=True)
 class ObservedSite:
     """The hypervisor as `plan` sees it."""
 
@@ -128,3 +140,4 @@ class ObservedSite:
     hidden: frozenset[int]  # declared VMIDs that are in use by something that is not in `guests`
     storages: tuple[ObservedStorage, ...]
     begun: Mapping[int, BegunClone]  # by VMID
+    apart: Mapping[int, TakenApart] = field(default_factory=dict)  # by VMID

@@ -16,6 +16,7 @@ MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", 
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal"}
 COMPOSITION = {
     "engine",
+    "drills",
     "verify",
     "report",
     "pytest_plugin",

@@ -27,12 +27,12 @@ def configure(job: Job, vm: ObservedGuest) -> ObservedGuest:
             happened="somebody started it before its MAC was set",
             do=f"Stop VM {job.guest.vmid}, then run the same command again",
         )
-    return _settle(job, vm, wanted_changes)
+    return settle_changes(job, vm, wanted_changes)
 
 
 def finish(job: Job, vm: ObservedGuest) -> ObservedGuest:
     """Take the mark away that says half made: the last write of a guest."""
-    return _settle(job, vm, _finishing, merges=True)
+    return settle_changes(job, vm, _finishing, merges=True)
 
 
 def wanted_changes(guest: Guest, vm: ObservedGuest) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _nic_differs(guest: Guest, vm: ObservedGuest) -> bool:
     )
 
 
-def _settle(job: Job, vm: ObservedGuest, find: Find, *, merges: bool = False) -> ObservedGuest:
+def settle_changes(job: Job, vm: ObservedGuest, find: Find, *, merges: bool = False) -> ObservedGuest:
     """Write what differs and read it back, until nothing differs; the truth is what is read, not what was answered.
 
     PVE stores some changes it answers with an error to, and loses answers to changes it has made. What somebody else

@@ -9,7 +9,21 @@ from typing import Literal
 from harness.errors import HarnessError
 from harness.plan import Plan
 
-Step = Literal["check", "clone", "configure", "start", "reach", "identity", "finish"]
+Step = Literal[
+    "check",
+    "protect",
+    "stop",
+    "delete",
+    "backup",
+    "restore",
+    "clone",
+    "configure",
+    "start",
+    "reach",
+    "identity",
+    "finish",
+    "compare",
+]
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,7 @@ class GuestResult:
 
     guest: str
     vmid: int
-    outcome: Literal["created", "finished", "failed"] = "failed"
+    outcome: Literal["created", "finished", "rebuilt", "restored", "destroyed", "failed"] = "failed"
     mode: str | None = None  # linked or full, and why
     seconds: dict[Step, float] = field(default_factory=dict)
     upids: list[str] = field(default_factory=list)

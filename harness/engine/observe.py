@@ -40,4 +40,5 @@ def observe(contract: Contract, client: Client) -> ObservedSite:
         hidden=frozenset(int(vmid) for vmid in hidden),
         storages=read.read_visible_storages(client, hypervisor.node),
         begun=journal_of(contract).begun(),
+        apart=journal_of(contract).apart(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness import privileges
-from harness.contract import Contract
+from harness.contract import Contract, Guest
 from harness.errors import Refused
 from harness.plan import Plan
 from harness.privileges import typed
@@ -27,15 +27,31 @@ ON_THE_GUEST = (
 
 
 def check_privileges(contract: Contract, plan: Plan, client: Client, reader: Client) -> None:
+    """Everything that the changes of a plan ask for."""
+    require(contract, _needs(contract, plan), client, reader, to="provision")
+
+
+# What taking a guest's VM down asks for, and reading its backups.
+TAKING_DOWN = ("VM.Allocate", "VM.Audit", "VM.Backup", "VM.Config.Options", "VM.PowerMgmt")
+
+
+def on_guest(contract: Contract, guest: Guest, *privileges: str) -> list[Need]:
+    """What a pool grants holds for its members, and a new VM becomes one."""
+    pool = contract.hypervisor.pool
+    places = (f"/pool/{pool}", f"/vms/{guest.vmid}") if pool else (f"/vms/{guest.vmid}",)
+    return [(places, privilege) for privilege in privileges]
+
+
+def require(contract: Contract, needs: Iterable[Need], client: Client, reader: Client, *, to: str) -> None:
     """One sentence that names everything that is missing, and the commands that give it.
 
     `reader` sees more of the access list than the token that is checked.
     """
     permissions = read_permissions(client)
-    missing = sorted({need for need in _needs(contract, plan) if not _granted(permissions, need)})
+    missing = sorted({need for need in needs if not _granted(permissions, need)})
     if missing:
         raise Refused(
-            tried=f"provision as {client.who}",
+            tried=f"{to} as {client.who}",
             on=client.url,
             happened=f"the token lacks {'; '.join(dict.fromkeys(map(_said, missing)))}; nothing was changed",
             do=f"{typed(_commands(contract, missing, permissions, reader))} (./invoke bootstrap does it, too), "
@@ -72,15 +88,12 @@ def _commands(contract: Contract, missing: Iterable[Need], permissions: Permissi
 
 
 def _needs(contract: Contract, plan: Plan) -> Iterator[Need]:
-    pool = contract.hypervisor.pool
     for change in plan.changes:
         guest = contract.guest(change.guest)
-        # What a pool grants holds for its members, and a new VM becomes one.
-        places = (f"/pool/{pool}", f"/vms/{guest.vmid}") if pool else (f"/vms/{guest.vmid}",)
-        yield from ((places, privilege) for privilege in ON_THE_GUEST)
+        yield from on_guest(contract, guest, *ON_THE_GUEST)
         yield (f"/sdn/zones/localnetwork/{guest.nic.bridge}",), "SDN.Use"
         yield ("/",), "Sys.Modify"  # PVE asks this of whoever sets the start order
         if change.clone is not None:
             yield (f"/vms/{change.clone.template_vmid}",), "VM.Clone"
-            yield places, "VM.Allocate"
+            yield from on_guest(contract, guest, "VM.Allocate")
             yield (f"/storage/{change.clone.target}",), "Datastore.AllocateSpace"

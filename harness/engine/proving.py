@@ -67,6 +67,15 @@ def prover(
     return prove
 
 
+def prove_all(contract: Contract, looks: ServiceLooks, *, deadline_s: float = DEADLINE_S) -> str:
+    """Hold the service to everything that is declared, whatever the router holds; says what was asked."""
+    bridges = _bridges(contract) if looks.offers else {}
+    must = list(promises_of(contract, bridges))
+    _wait_until_kept(contract, looks, bridges, must, deadline_s)
+    offers = sum(promise.kind == "offer" for promise in must)
+    return f"{offers} DHCP offers on the hypervisor's bridge, {len(must) - offers} DNS answers"
+
+
 def promises_of(contract: Contract, bridges: Mapping[str, str]) -> Iterator[Promise]:
     """Every answer the inventory wants; offers only where a bridge of the hypervisor is on the segment."""
     for one in contract.reservations:

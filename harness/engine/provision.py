@@ -19,6 +19,7 @@ from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
+from harness.engine.quiet import settle
 from harness.engine.reaching import reach
 from harness.engine.starting import start
 from harness.errors import HarnessError, Invalid, Unsafe
@@ -54,6 +55,7 @@ def provision(
     asked = _Retries({client, reader or client})
     check_names(contract, only)
     with run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, time.monotonic() - began))):
+        settle(client, contract.hypervisor.node, journal_of(contract))
         plan = make_plan(contract, reader or client, only)
         refuse(plan, contract)
         if plan.changes:
@@ -140,7 +142,7 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
             return
         job = Job(shared, shared.contract.guest(change.guest), change, results[change.guest])
         try:
-            _build(job)
+            build(job)
         except Cancelled:
             return
         except HarnessError as error:
@@ -149,7 +151,7 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
             _failed(job, _unexpected(job, error))
 
 
-def _build(job: Job) -> None:
+def build(job: Job) -> None:
     """Each step looks first at what is there, so that the same road makes a guest and finishes one."""
     job.result.mode = str(job.change.clone) if job.change.clone is not None else None
     with job.step("clone", job.change.detail):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.contract import Category, CloneMode, VyosRelease
+from harness.contract import Category, CloneMode, DrillName, VyosRelease
 from harness.inventory.fields import (
     Address,
     ClauseId,
@@ -24,6 +24,8 @@ from harness.inventory.fields import (
     VmId,
     unique,
 )
+
+Slot = Annotated[str, Field(pattern=r"^((scsi|virtio|sata|ide)\d+|unused\d+)$")]
 
 RESPONSIBILITIES = {
     "metrics": "observability",
@@ -80,6 +82,19 @@ class Site(Model):
     scratch_vmid: VmId | None = Field(None, description="the VMID of VMs that are made for a proof and removed again")
     scratch_host: str | None = Field(
         None, description="the host whose MAC and reservation the test clone of a template gets"
+    )
+    backup_max_age_h: Annotated[float, Field(gt=0)] = Field(
+        26, description="how old a VM's newest backup may be: a night's, and two hours"
+    )
+    drills: Annotated[list[DrillName], AfterValidator(unique)] = Field(
+        [], description="the drills that may be run here; each disturbs the site for a while"
+    )
+    drill_max_age_days: Annotated[int, Field(gt=0)] = Field(
+        90, description="how old the last good drill of each kind may be"
+    )
+    tenant_segments: Annotated[list[str], AfterValidator(unique)] = Field(
+        [],
+        description="segments that are the tenants' alone; the drill tenant-loss cuts them off with their hypervisor",
     )
 
 
@@ -334,6 +349,9 @@ class Vm(Model):
     start_delay_s: Annotated[int, Field(ge=0)] | None = None
     clone: CloneMode = "auto"
     storage: str | None = Field(None, description="the storage of a full clone")
+    ephemeral_disks: Annotated[list[Slot], AfterValidator(unique)] = Field(
+        [], description="disks besides the template's that a rebuild may destroy, such as scsi1"
+    )
     services: list[Service] = Field([])
     ssh: Ssh
 

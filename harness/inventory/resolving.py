@@ -74,10 +74,14 @@ def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
             for place, one in enumerate(settings.exceptions)
         ),
         guest_deadline_s=settings.guest_deadline_s,
+        backup_max_age_s=settings.backup_max_age_h * 3600,
+        scratch_vmid=VmId(settings.scratch_vmid) if settings.scratch_vmid else None,
+        drills=frozenset(settings.drills),
         known_hosts=(*dict.fromkeys(pinned), state_dir / "known_hosts"),
         state_dir=state_dir,
-        scratch_vmid=VmId(settings.scratch_vmid) if settings.scratch_vmid else None,
         scratch=_scratch(inventory, hypervisor, segments),
+        drill_max_age_days=settings.drill_max_age_days,
+        tenant_networks=tuple(segments[name].subnet for name in settings.tenant_segments if name in segments),
         site_folder=inventory.folder,
     )
 
@@ -302,6 +306,7 @@ def _guest(inventory: Inventory, host: Host, segments: Mapping[str, Segment]) ->
         services=tuple(Service(one.unit, tuple(one.ports), one.health) for one in vm.services),
         ssh=_ssh(inventory, vm.ssh),
         declared=host.at("mgmt_vm"),
+        ephemeral_disks=frozenset(vm.ephemeral_disks),
     )
 
 

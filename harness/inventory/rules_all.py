@@ -190,6 +190,12 @@ def _vmids(sites: Iterable[Inventory]) -> Claims:
     for site, host in _hosts(sites):
         if host.vm and "vmid" in host.vm.__dict__:
             _add(claims, str(host.vm.vmid), _holder(site, host, ("mgmt_vm", "vmid")))
+    for site in sites:
+        if (scratch := site.settings.__dict__.get("scratch_vmid")) is not None:
+            at = ("mgmt_site", "scratch_vmid")
+            others = [one for one in claims.get(str(scratch), []) if one.site != site.site]
+            if others:
+                claims[str(scratch)].append(_Holder(site.site, "the scratch VM", site.at(*at), at, 2))
     # A template's VMID counts on its own hypervisor only: PVE gives it, and it may be the same elsewhere.
     for site, host in _hosts(sites):
         for key, template in _templates(host):

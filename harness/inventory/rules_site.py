@@ -34,6 +34,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
         yield _coverage(site)
     yield _planned(site)
     yield _exceptions(site)
+    yield _scratch(site)
     yield _waivers(site, today)
 
 
@@ -75,6 +76,18 @@ def _tenants(site: Inventory) -> Iterator[Problem]:
         path = ("mgmt_site", "tenant_hypervisor")
         expected = "another machine than the management hypervisor"
         yield error(site.at(*path), path, found=shown(site.settings.hypervisor), expected=expected)
+    for place, name in enumerate(site.settings.tenant_segments):
+        at: KeyPath = ("mgmt_site", "tenant_segments", place)
+        if name not in site.sound_segments:
+            found, hint = f"the unknown segment {name!r}", close_to(name, site.sound_segments)
+            yield error(site.at(*at), at, found=found, expected=one_of(site.sound_segments), hint=hint)
+        elif ours := sorted(host.name for host in site.hosts.values() if host.ours and _is_in(host, name)):
+            found = f"the segment {name!r}, in which {ours[0]} is"
+            yield error(site.at(*at), at, found=found, expected="a segment that is the tenants' alone")
+
+
+def _is_in(host: Host, segment: str) -> bool:
+    return any(interface.segment == segment for interface in host.env.interfaces.values())
 
 
 def _machines(site: Inventory) -> Iterator[Problem]:
@@ -308,6 +321,19 @@ def _exceptions(site: Inventory) -> Iterator[Problem]:
             path = ("mgmt_site", "exceptions", place, "vmid")
             found = f"{stranger.vmid}, the management VM {ids[stranger.vmid]}"
             yield error(site.at(*path), path, found=found, expected="a VM that is not ours")
+
+
+def _scratch(site: Inventory) -> Iterator[Problem]:
+    """A restored copy must not land on anything that is declared or allowed to be there."""
+    scratch = site.settings.scratch_vmid
+    hypervisor = site.hosts[site.settings.hypervisor].hypervisor if site.settings.hypervisor in site.hosts else None
+    taken = {guest.vm.vmid: f"the management VM {guest.name}" for guest in site.guests if guest.vm}
+    if hypervisor is not None:
+        taken |= {one.vmid: f"the template {key}" for key, one in hypervisor.templates.items() if one.vmid}
+    taken |= {one.vmid: "a VM that mgmt_site.exceptions allows" for one in site.settings.exceptions}
+    if scratch in taken:
+        path = ("mgmt_site", "scratch_vmid")
+        yield error(site.at(*path), path, found=f"{scratch}, {taken[scratch]}", expected="a VMID of its own")
 
 
 def _waivers(site: Inventory, today: date) -> Iterator[Problem]:

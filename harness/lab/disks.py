@@ -99,7 +99,7 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     _identify(upper, spec.hypervisor, credentials)
     _write_pve(spec, credentials, upper)
     _write_root_login(spec, credentials, upper, layers[-1])
-    enable(upper, "mgmt-lab-guests.service")
+    enable(upper, "pve-guests.service")
     mask(upper, "systemd-networkd.service", "systemd-resolved.service")
     GUESTS.mkdir()
     binds = [(layers[-1], ROOTFS_INSIDE, "ro"), (packages, PACKAGES_INSIDE, "ro")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from harness.contract import Contract, Guest
-from harness.observed import ObservedGuest, ObservedNic, ObservedSite
+from harness.observed import ObservedGuest, ObservedNic, ObservedSite, TakenApart
 from harness.plan.changes import Change, CloneChoice, Difference, Plan, Refusal
 from harness.plan.marks import has_mark, is_unfinished, parse_provenance, tags_of
 from harness.plan.room import cost_findings, memory_findings, space_findings
@@ -53,7 +53,7 @@ def _judge(contract: Contract, guest: Guest, observed: ObservedSite) -> Change |
         return _absent(contract, guest, observed)
     if vm.lock == "clone" or (vm.name is None and TEMPORARY in vm.description):
         return _half_cloned(contract, guest, observed)
-    return _foreign(contract, guest, vm) or _present(guest, vm)
+    return _foreign(contract, guest, vm) or _present(guest, vm, observed.apart.get(guest.vmid))
 
 
 def _absent(contract: Contract, guest: Guest, observed: ObservedSite) -> Change | Refusal:
@@ -99,9 +99,17 @@ def _foreign(contract: Contract, guest: Guest, vm: ObservedGuest) -> Refusal | N
     )
 
 
-def _present(guest: Guest, vm: ObservedGuest) -> Change | list[Difference]:
+def _present(guest: Guest, vm: ObservedGuest, apart: TakenApart | None) -> Change | Refusal | list[Difference]:
     if is_unfinished(vm.description):
         return Change(guest.name, guest.vmid, "finish", f"half made by an earlier run ({vm.status})", None)
+    if apart is not None and apart.guest == guest.name and apart.emptied and not apart.renewed:
+        return Refusal(
+            guest.name,
+            f"a restore of {guest.name} was cut off, and nobody knows what is on its disks",
+            f"End it: ./invoke restore --guest {guest.name} --in-place",
+        )
+    if apart is not None and apart.guest == guest.name:
+        return Change(guest.name, guest.vmid, "finish", f"a {apart.by} was cut off ({vm.status}): made whole", None)
     return list(differences_of(guest, vm))
 
 

@@ -61,6 +61,13 @@ def read_nics(client: Client, node: str, vmid: int) -> tuple[AgentNic, ...]:
     )
 
 
+def read_hostname(client: Client, node: str, vmid: int) -> str:
+    """What the guest calls itself, without its domain."""
+    path = f"/nodes/{node}/qemu/{vmid}/agent/get-host-name"
+    result = _result(lambda: client.get(path), vmid, "read the name of a guest")
+    return str(result["host-name"]).partition(".")[0]
+
+
 def read_file(client: Client, node: str, vmid: int, path: str) -> str:
     """A file of the guest, without running anything in it."""
     asked = f"/nodes/{node}/qemu/{vmid}/agent/file-read"

@@ -85,3 +85,25 @@ def _running(client: Client, node: str, kind: str, vmid: int | None) -> list[Upi
     query = {"source": "active", "typefilter": kind, "vmid": vmid}
     entries = client.get(f"/nodes/{node}/tasks", query)
     return [parse_upid(entry["upid"]) for entry in entries if "endtime" not in entry]
+
+
+def stop(writer: Writer, node: str, vmid: int) -> Upid:
+    """At once, without asking the guest; a stopped VM stays so and the task ends well."""
+    return parse_upid(writer.post(f"/nodes/{node}/qemu/{vmid}/status/stop"))
+
+
+def destroy(writer: Writer, node: str, vmid: int, *, purge: bool) -> Upid:
+    """The VM and the disks it names. Without `purge` backup jobs that name it keep doing so."""
+    return parse_upid(writer.delete(f"/nodes/{node}/qemu/{vmid}", {"purge": True} if purge else {}))
+
+
+def running_on(client: Client, node: str, vmid: int) -> list[Upid]:
+    """Every task that works on this VM now, as far as this credential may see tasks."""
+    entries = client.get(f"/nodes/{node}/tasks", {"source": "active", "vmid": vmid})
+    return [parse_upid(entry["upid"]) for entry in entries if "endtime" not in entry]
+
+
+def known_tasks(client: Client, node: str, kind: str, vmid: int) -> list[Upid]:
+    """The tasks of this kind on this VM, running or ended; the newest first."""
+    entries = client.get(f"/nodes/{node}/tasks", {"source": "all", "typefilter": kind, "vmid": vmid})
+    return [parse_upid(entry["upid"]) for entry in entries]

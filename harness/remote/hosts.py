@@ -40,7 +40,7 @@ def runner(
     def recorded(command: str, *, stdin: str | None = None) -> Result:
         asked = f"{name}: {command}"
         try:
-            result = run(opened, name, _as_root(command) if sudo else command, stdin=stdin, timeout_s=timeout_s)
+            result = run(opened, name, as_root(command) if sudo else command, stdin=stdin, timeout_s=timeout_s)
         except errors.HarnessError as failure:
             evidence.record(source, asked, f"no answer: {failure}")
             raise
@@ -50,7 +50,7 @@ def runner(
     return recorded
 
 
-def _as_root(command: str, user: str = "root") -> str:
+def as_root(command: str, user: str = "root") -> str:
     """Without -n, a sudo that wants a password would wait for one that nobody types."""
     return f"sudo -n -u {shlex.quote(user)} /bin/sh -c {shlex.quote(command)}"
 
@@ -77,4 +77,4 @@ class _RecordedSsh(BaseBackend):  # type: ignore[misc]  # testinfra is shipped w
         return self.result(result.rc, full.encode(), result.stdout, result.stderr)
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        return _as_root(command, sudo_user or "root")
+        return as_root(command, sudo_user or "root")

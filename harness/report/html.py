@@ -15,7 +15,7 @@ WORDS: dict[str, str] = {
     "unknown": "could not look",
     "waived": "waived",
     "pending": "pending",
-    "unasserted": "not yet asserted",
+    "unasserted": "not yet shown",
 }
 SENTENCES = {
     "pass": "Every asserted promise holds or is waived.",

@@ -77,6 +77,19 @@ class ShownChain:
 
 
 @dataclass(frozen=True)
+class ShownDrill:
+    """How a drill stands: what the last one showed, and how long ago the last good one was."""
+
+    name: str
+    clause: str
+    verdict: Verdict
+    said: str
+    last_good: datetime | None
+    seconds: float | None  # how long the last one took
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """One run on one site."""
 
@@ -93,6 +106,7 @@ class Report:
     started_at: datetime
     problems: tuple[str, ...] = ()  # what kept the run itself from being whole
     chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
+    drills: tuple[ShownDrill, ...] = ()
     retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
 
     @property
@@ -123,6 +137,7 @@ def render_json(report: Report) -> dict[str, Any]:
         "retries": list(report.retries),
         "waivers": [_waiver(waiver) for waiver in report.waivers],
         "chains": [_chain(chain) for chain in report.chains],
+        "drills": [_drill(drill) for drill in report.drills],
         "clauses": [_clause(clause) for clause in report.clauses],
     }
 
@@ -134,6 +149,18 @@ def _chain(chain: ShownChain) -> dict[str, Any]:
         "broken_at": chain.broken_at,
         "verdict": chain.verdict,
         "said": chain.said,
+    }
+
+
+def _drill(drill: ShownDrill) -> dict[str, Any]:
+    return {
+        "name": drill.name,
+        "clause": drill.clause,
+        "verdict": drill.verdict,
+        "said": drill.said,
+        "last_good": drill.last_good.isoformat(timespec="seconds") if drill.last_good else None,
+        "seconds": drill.seconds,
+        "evidence": list(drill.evidence),
     }
 
 

@@ -34,7 +34,8 @@ def render_lines(report: Report) -> Iterator[Text]:
     yield from _section("The run itself", (Text(f"  {problem}", "bold yellow") for problem in report.problems))
     yield from _section("Identity chains", _chains(report))
     yield from _section("Waived", _waivers(report))
-    yield from _section("Not yet asserted", _unasserted(report))
+    yield from _section("Not yet shown", _unasserted(report))
+    yield from _section("Drills", _drills(report))
     yield Text()
     yield _counts(report)
     yield Text(f"{report.site}: {SENTENCES[report.verdict]}", STYLES[report.verdict])
@@ -108,9 +109,19 @@ def _waivers(report: Report) -> Iterator[Text]:
 
 
 def _unasserted(report: Report) -> Iterator[Text]:
-    ids = [clause.id for clause in report.of("unasserted")]
-    if ids:
-        yield Text(f"  {', '.join(ids)}", "dim")
+    """Promises without a spec in one line; what a drill would show, with the command that does it."""
+    without = [clause.id for clause in report.of("unasserted") if not clause.checks]
+    if without:
+        yield Text(f"  {', '.join(without)}", "dim")
+    for clause in report.of("unasserted"):
+        if clause.checks:
+            yield Text(f"  {clause.id}: {clause.message}", "dim")
+
+
+def _drills(report: Report) -> Iterator[Text]:
+    width = max((len(drill.name) for drill in report.drills), default=0)
+    for drill in report.drills:
+        yield Text(f"  {drill.name:<{width}}  {drill.said}", STYLES[drill.verdict])
 
 
 def _counts(report: Report) -> Text:

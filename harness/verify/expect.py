@@ -22,6 +22,10 @@ class Pending(Skipped):
     """What the promise is about has not been chosen yet, and the inventory says so."""
 
 
+class NotShown(Skipped):
+    """What only a drill can show, and none has: neither kept nor broken, and nothing that could have been looked at."""
+
+
 class HasPlace(Protocol):
     """Something the inventory declares."""
 
@@ -54,9 +58,9 @@ class Expect:
     def broken(self, what: str, seen: object, expected: object, *, at: HasPlace, do: str) -> Broken:
         """The sentence of a broken promise, to be raised."""
         said = f"{what}: expected {show(expected)}, seen {show(seen)}"
-        return Broken(f"{said}. Declared at {place(at.declared)}. Next: {self._command(do)}")
+        return Broken(f"{said}. Declared at {place(at.declared)}. Next: {self.command(do)}")
 
-    def _command(self, do: str) -> str:
+    def command(self, do: str) -> str:
         """`do` as something to type: a task of ours gets the site, anything else stands as it is."""
         if not do.startswith("./invoke "):
             return do

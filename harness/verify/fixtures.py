@@ -16,6 +16,7 @@ from harness.plan import Plan, diff
 from harness.probe import own_macs
 from harness.routers import ObservedRouter
 from harness.verify import derived, marks, undone
+from harness.verify.drilled import Drilled
 from harness.verify.expect import Expect, Pending, place
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
@@ -218,6 +219,15 @@ def undone_backup(site: SiteView, contract: Contract) -> list[str]:
     if hypervisor.backup is None:
         raise Pending(f"no backup job is declared (mgmt_hypervisor at {place(hypervisor.declared)})")
     return undone.undone_backup(contract, site.backup_jobs())
+
+
+# --- drills ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drilled(site: SiteView, contract: Contract, expect: Expect) -> Drilled:
+    """What the drills of this site have shown; none is run by asking."""
+    return Drilled(contract, site.looks.note, expect)
 
 
 # --- VMs as the hypervisor has them ------------------------------------------------------------------------------

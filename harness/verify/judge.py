@@ -35,10 +35,10 @@ def judge_clause(
 
 
 def _weigh(checks: Sequence[Check]) -> tuple[Verdict, str]:
-    """The gravest verdict of the checks: known to be wrong, then not known, then not there yet."""
+    """The gravest verdict of the checks: known to be wrong, then not known, then not there yet, then not shown yet."""
     if not checks:
         return "unknown", NOTHING_LOOKED_AT
-    for grave in ("fail", "unknown", "pending"):
+    for grave in ("fail", "unknown", "pending", "unasserted"):
         said = [check.message for check in checks if check.verdict == grave]
         if said:
             more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
@@ -48,7 +48,7 @@ def _weigh(checks: Sequence[Check]) -> tuple[Verdict, str]:
 
 def _waive(waiver: Waiver, verdict: Verdict, message: str, today: date) -> tuple[Verdict, str]:
     if waiver.until >= today:
-        shown = "not yet asserted" if verdict == "unasserted" else verdict
+        shown = "not yet shown" if verdict == "unasserted" else verdict
         return "waived", f"{waiver.reason} (until {waiver.until}; its checks say: {shown})"
     ended = f"The waiver ended on {waiver.until} ({place(waiver.declared)}): {waiver.reason.rstrip('.')}."
     # An expired waiver is itself the fault; what its checks could not see still counts in the overall verdict.

@@ -10,9 +10,9 @@ from _pytest.outcomes import Failed
 from harness.errors import HarnessError
 from harness.evidence import hide_secrets
 from harness.report.model import Verdict
-from harness.verify.expect import Broken, Pending
+from harness.verify.expect import Broken, NotShown, Pending
 
-GRAVITY: dict[Verdict, int] = {"pass": 0, "pending": 1, "fail": 2, "unknown": 3}
+GRAVITY: dict[Verdict, int] = {"pass": 0, "unasserted": 1, "pending": 2, "fail": 3, "unknown": 4}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def weigh_phase(report: pytest.TestReport, error: BaseException | None) -> Outco
     """The outcome of one phase (setup, call, teardown) of a spec."""
     if report.passed and error is None:
         return PASSED
-    if isinstance(error, Pending):
-        return Outcome("pending", str(error.msg))
+    if isinstance(error, Pending | NotShown):
+        return Outcome("pending" if isinstance(error, Pending) else "unasserted", str(error.msg))
     if report.skipped:
         return Outcome("unknown", f"Skipped, so nothing was looked at: {_skip_reason(report)}")
     if isinstance(error, Broken) or (report.when == "call" and isinstance(error, AssertionError | Failed)):

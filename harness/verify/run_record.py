@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from harness.contract import Contract
-from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownGuest
+from harness.drills import DRILLS, standing
+from harness.drills.model import Drill
+from harness.errors import HarnessError
+from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownDrill, ShownGuest, Verdict
 from harness.verify.clauses import Clauses
 from harness.verify.judge import judge_clause, judge_run, show_waivers
 from harness.verify.looks import Looks
@@ -78,6 +81,7 @@ class RunRecord:
             started_at=self.started_at,
             problems=problems,
             chains=self.follow_chains(),
+            drills=self._drills(),
             retries=self.list_retries(),
         )
 
@@ -102,12 +106,27 @@ class RunRecord:
             today=self.today,
         )
 
+    def _drills(self) -> tuple[ShownDrill, ...]:
+        """Those whose promise is shown; a record that cannot be read is the clause's own trouble."""
+        shown = [one for one in DRILLS.values() if self._is_shown(one.clause)]
+        return tuple(drill for one in shown if (drill := _shown_drill(self.contract, one, self.started_at)))
+
     def _missing(self) -> tuple[str, ...]:
         """Problems that follow from what did not happen."""
         if not self.specs:
             return ("Nothing was checked: no spec was selected. Choose other clauses, or fewer conditions.",)
         left = len(self.specs) - sum(map(len, self.checks.values()))
         return (f"The run ended early: {left} of {len(self.specs)} checks did not run.",) if left else ()
+
+
+def _shown_drill(contract: Contract, drill: Drill, now: datetime) -> ShownDrill | None:
+    verdicts: dict[str, Verdict] = {"good": "pass", "bad": "fail", "never": "unasserted"}
+    try:
+        found = standing(contract, drill, now)
+    except HarnessError:
+        return None
+    verdict = verdicts[found.verdict]
+    return ShownDrill(found.drill, found.clause, verdict, found.said, found.last_good, found.seconds, found.evidence)
 
 
 def _shown_guest(contract: Contract) -> Iterator[ShownGuest]:

@@ -87,7 +87,7 @@ def test_waivers_guests_and_unasserted_clauses_are_listed(text: str) -> None:
     said = " ".join(" ".join(Reader(text).words).split())
     assert "hardware.memory a lab ops 2026-12-01 inventory/lab/mgmt.yml:9" in said
     assert "metrics-vm01 130 observability 02:de:99:01:01:01 198.18.99.30" in said
-    assert "Not yet asserted No spec proves these promises yet" in said
+    assert "Not yet shown No spec proves these promises yet" in said
 
 
 def test_light_dark_phone_and_paper_are_provided_for(text: str) -> None:

@@ -52,7 +52,7 @@ def test_an_ended_waiver_is_told_beside_what_its_checks_say() -> None:
 def test_it_ends_with_counts_cost_and_verdict() -> None:
     *_, counts, verdict = printed().strip().splitlines()
     assert counts == (
-        "1 holds, 1 broken, 2 could not look, 1 waived, 1 pending, 1 not yet asserted "
+        "1 holds, 1 broken, 2 could not look, 1 waived, 1 pending, 1 not yet shown "
         "(4.2 s, 31 API calls, 12 SSH round trips)"
     )
     assert verdict.startswith("lab: Something could not be looked at")

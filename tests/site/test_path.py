@@ -165,7 +165,7 @@ def test_a_silent_guest_is_no_verdict(site: Site) -> None:
 
 
 def test_the_summary_says_what_is_not_yet_asserted(site: Site) -> None:
-    assert "Not yet asserted" in site.invoke("verify").said
+    assert "Not yet shown" in site.invoke("verify").said
 
 
 def test_the_inventory_may_live_elsewhere(site: Site, tmp_path: Path) -> None:

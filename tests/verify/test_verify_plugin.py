@@ -94,7 +94,7 @@ def test_a_kept_promise_passes_and_the_others_are_not_yet_asserted(run: Run) -> 
         "network.address": "unasserted",
         "recovery.protected": "unasserted",
     }
-    assert "Not yet asserted\n  network.address, recovery.protected" in ended.out
+    assert "Not yet shown\n  network.address, recovery.protected" in ended.out
     assert "lab: Every asserted promise holds or is waived." in ended.out
 
 

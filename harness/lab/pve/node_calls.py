@@ -193,6 +193,7 @@ ROUTES = (
     Route("GET", f"{_NODE}/replication", _nothing, NODE),
     Route("GET", f"{_NODE}/firewall/options", _firewall, NODE, _AUDIT),
     Route("GET", f"{_NODE}/firewall/rules", _nothing, NODE, _AUDIT),
+    Route("GET", f"{_NODE}/qemu/{{vmid}}/firewall/rules", _nothing, VM, perm("/vms/{vmid}", "VM.Audit")),
     Route("GET", f"{_NODE}/qemu/{{vmid}}/firewall/options", _firewall, VM, perm("/vms/{vmid}", "VM.Audit")),
     Route(
         "PUT",

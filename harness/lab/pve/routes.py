@@ -13,6 +13,7 @@ from . import (
     backup_jobs,
     cluster_calls,
     node_calls,
+    node_guests,
     pools,
     storage_calls,
     task_calls,
@@ -32,7 +33,7 @@ from . import (
 from .call import Route
 
 _MODULES = (
-    access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, pools,
+    access_calls, access_lists, access_tokens, agent_calls, backup_jobs, cluster_calls, node_calls, node_guests, pools,
     storage_calls, task_calls, vm_clone, vm_create, vm_lifecycle, vm_power, vm_read, vm_status, vm_update,
     thin_pool, uploads, url_metadata, volume_calls, vzdump,
 )  # fmt: skip

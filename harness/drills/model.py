@@ -1,0 +1,135 @@
+"""What a drill is, and what it is given to work with."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from harness.contract import Contract, DrillName, Guest
+from harness.drills.record import Observation
+from harness.drills.tools import Tools
+from harness.errors import HarnessError
+
+
+class Unjudged(HarnessError):
+    """The drill was undone, and could not find out what it was for."""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One way to prove recovery. `mend` puts back what a drill that was cut off left; it looks first."""
+
+    name: DrillName
+    clause: str
+    does: str  # said before it is asked for agreement
+    run: Callable[[Drilling], None]
+    mend: Callable[[Drilling], None]
+    takes_guest: bool = False
+
+
+@dataclass
+class Drilling:
+    """A drill on its way: it notes what it sees, and whatever it changes is undone."""
+
+    contract: Contract
+    tools: Tools
+    guest: Guest | None
+    report: Callable[[str], None]
+    begin: Callable[[], None] = lambda: None  # called before the first change, and when there is more to undo
+    undo: dict[str, str] = field(default_factory=dict)  # what mending needs, on disk before the change it is about
+    evidence: list[Observation] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    changing: bool = False
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Every promise that did not hold, in a sentence each."""
+        return tuple(
+            f"{one.what}: expected {one.wanted}, seen {one.seen}" for one in self.evidence if one.good is False
+        )
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+    def tell(self, text: str) -> None:
+        """A line of progress. Whoever read it may be gone (a lost terminal): that must not keep us from undoing."""
+        with suppress(OSError):
+            self.report(f"[{self.seconds:6.1f} s] {text}")
+
+    def note(self, what: str, seen: str) -> None:
+        self.evidence.append(Observation(self.seconds, what, seen))
+
+    def check(self, what: str, *, wanted: str, seen: str, good: bool | None = None) -> bool:
+        """Hold what is seen against what must be; the drill goes on, and ends badly when it does not hold."""
+        holds = wanted == seen if good is None else good
+        self.evidence.append(Observation(self.seconds, what, seen, wanted, holds))
+        if not holds:
+            self.tell(f"{what}: expected {wanted}, seen {seen}")
+        return holds
+
+    def remember(self, **what: str) -> None:
+        """Have it on disk now: whoever mends this drill after it was cut off knows it from `undo`."""
+        self.undo.update(what)
+        self.begin()
+
+    @contextmanager
+    def changes(self, what: str, undo: Callable[[], None]) -> Iterator[None]:
+        """Everything that changes something happens in here; `undo` runs on every way out, and is not interrupted."""
+        if not self.changing:
+            self.begin()
+            self.changing = True
+        self.tell(what)
+        try:
+            yield
+        finally:
+            with uninterrupted():
+                self._undo(what, undo)
+
+    def _undo(self, what: str, undo: Callable[[], None]) -> None:
+        """What cannot be undone is said beside the first failure, never instead of it."""
+        try:
+            undo()
+        except HarnessError as error:
+            self.left.append(f"{what}; undoing that failed: {error}")
+            self.tell(self.left[-1])
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Nothing that ends a program politely cuts this off; what is started in here inherits that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = {one: signal.signal(one, signal.SIG_IGN) for one in SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in heard.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """A lost terminal and a polite kill end a drill as Ctrl-C does: after undoing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    heard = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in heard.items():
+            signal.signal(one, handler)
