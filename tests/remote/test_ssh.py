@@ -16,6 +16,7 @@ import pytest
 from harness import errors
 from harness.remote.config import Login
 from harness.remote.ssh import DIRECTORY_PREFIX, Connections, _sweep, connections, judge_failure, run
+from harness.wait import wait_until
 from tests.remote.machine import Machine, free_port
 
 
@@ -89,6 +90,7 @@ def test_a_folder_that_a_killed_run_still_fills_is_left_to_the_next_sweep(tmp_pa
     for number in range(200):
         (left / str(number)).mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", FILLING, left]) as filling:
+        assert wait_until(lambda: (any(left.glob("new-*")) or None, "empty"), deadline_s=10).value
         ended_early = 0
         for _ in range(50):
             _sweep(tmp_path)  # must not fail, whatever of it is left

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.lab import paths
 from tests.site.driver import ROOT, Site, require_lab
 
 pytestmark = pytest.mark.lab
@@ -100,7 +101,8 @@ def leftovers() -> list[str]:
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     groups = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
     found = [line for line in links.splitlines() if "mgmt-lab" in line]
-    found += [line for line in mounts if "mgmt-lab" in line and line.split()[1] != "/var/cache/mgmt-lab"]
+    may_stay = {str(paths.CACHE), str(paths.LOCK)}
+    found += [line for line in mounts if "mgmt-lab" in line and line.split()[1] not in may_stay]
     found += [str(path) for group in groups for path in Path(group).glob("mgmt-lab*")]
     found += [path for path in ["/var/lib/mgmt-lab"] if Path(path).exists()]
     return found
