@@ -327,13 +327,16 @@ def _scratch(site: Inventory) -> Iterator[Problem]:
     """A restored copy must not land on anything that is declared or allowed to be there."""
     scratch = site.settings.scratch_vmid
     hypervisor = site.hosts[site.settings.hypervisor].hypervisor if site.settings.hypervisor in site.hosts else None
-    taken = {guest.vm.vmid: f"the management VM {guest.name}" for guest in site.guests if guest.vm}
+    guests = [guest for guest in site.guests if guest.vm and "vmid" in guest.vm.__dict__]
+    taken = {guest.vm.vmid: f"the management VM {guest.name}" for guest in guests if guest.vm}
     if hypervisor is not None:
         taken |= {one.vmid: f"the template {key}" for key, one in hypervisor.templates.items() if one.vmid}
-    taken |= {one.vmid: "a VM that mgmt_site.exceptions allows" for one in site.settings.exceptions}
+    allowed = [one for one in site.settings.exceptions if "vmid" in one.__dict__]
+    taken |= {one.vmid: "a VM that mgmt_site.exceptions allows" for one in allowed}
     if scratch in taken:
         path = ("mgmt_site", "scratch_vmid")
-        yield error(site.at(*path), path, found=f"{scratch}, {taken[scratch]}", expected="a VMID of its own")
+        found, hint = f"{scratch}, {taken[scratch]}", "what has this VMID is removed when a proof is over"
+        yield error(site.at(*path), path, found=found, expected="a VMID of its own", hint=hint)
 
 
 def _waivers(site: Inventory, today: date) -> Iterator[Problem]:

@@ -16,7 +16,6 @@ from harness.inventory.typed import close_to, one_of
 def template_problems(site: Inventory) -> Iterator[Iterator[Problem]]:
     """One iterator per rule: a rule that meets an unsound value ends alone."""
     yield _images(site)
-    yield _scratch_number(site)
     yield _scratch_host(site)
 
 
@@ -46,21 +45,6 @@ def _images(site: Inventory) -> Iterator[Problem]:
             at, known = host.at(*path, "bridge"), one_of(said.bridges)
             hint = close_to(image.bridge, said.bridges)
             yield error(at, (*path, "bridge"), found=shown(image.bridge), expected=known, hint=hint)
-
-
-def _scratch_number(site: Inventory) -> Iterator[Problem]:
-    number = site.settings.scratch_vmid
-    if number is None:
-        return
-    path = ("mgmt_site", "scratch_vmid")
-    _, said = _hypervisor(site)
-    owners = {guest.vm.vmid: guest.name for guest in site.guests if guest.vm and "vmid" in guest.vm.__dict__}
-    owners |= {one.vmid: f"the template {key}" for key, one in said.templates.items() if one.vmid}
-    owners |= {one.vmid: "an exception" for one in site.settings.exceptions if "vmid" in one.__dict__}
-    if number in owners:
-        found = f"{number}, which {owners[number]} has"
-        hint = "what has this VMID is removed when a proof is over"
-        yield error(site.at(*path), path, found=found, expected="a VMID that nothing else has", hint=hint)
 
 
 def _scratch_host(site: Inventory) -> Iterator[Problem]:

@@ -74,7 +74,9 @@ TEMPLATE_MISTAKES = [
         "did you mean 'vmbr0'",
     ),
     mistake("a finding nobody may accept", LAB_HV, "        host-keys: ", "        agent: ", "agent:", "agent"),
-    mistake("a scratch number that is taken", LAB_SITE, "vmid: 199", "vmid: 130", "vmid: 130", "metrics-vm01 has"),
+    mistake(
+        "a scratch number that is taken", LAB_SITE, "vmid: 199", "vmid: 130", "vmid: 130", "management VM metrics-vm01"
+    ),
     mistake("the template's number for scratch", LAB_SITE, "vmid: 199", "vmid: 9000", "vmid: 9000", "debian-lab-12"),
     mistake("no scratch number", LAB_SITE, "  scratch_vmid: 199", "  #", "scratch_host", "scratch_vmid beside it"),
     mistake("an unknown scratch host", LAB_SITE, "scratch-vm01", "scratch-vm02", "scratch_host", "'scratch-vm01'"),

@@ -139,7 +139,7 @@ def powered_off(sim: Simulator, vmid: int, worker: Worker) -> None:
     apply_pending(sim, vmid, worker.log)
 
 
-def _shutdown(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:
+def shutdown_vm(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:
     sim.configs.source(vmid)
     with sim.locks.exclusive(vmid, worker.log):
         record = sim.configs.record(vmid)
@@ -256,7 +256,7 @@ def _route(action: str, run: Callable[[Call], object], params: Mapping[str, Para
 ROUTES = (
     _route("start", _task("qmstart", start_vm), _SKIP | _TIMEOUT | _START),
     _route("stop", _task("qmstop", _stop), _SKIP | _TIMEOUT | _STOP),
-    _route("shutdown", _task("qmshutdown", _shutdown), _SKIP | _TIMEOUT | _SHUTDOWN),
+    _route("shutdown", _task("qmshutdown", shutdown_vm), _SKIP | _TIMEOUT | _SHUTDOWN),
     _route("reboot", _task("qmreboot", _reboot, only_running=True), _TIMEOUT),
     _route("reset", _task("qmreset", _reset, only_running=True), _SKIP),
     _route("suspend", _task("qmpause", _suspend, only_running=True), _SKIP | {"todisk": boolean()}),
