@@ -81,7 +81,9 @@ WRONG = {
     "host.repositories": "a package repository of hv01 does not answer: http://198.18.99.1/packages",
     "artifacts": "the hypervisor gets no web answer from 198.18.99.1",
     "time": "hv01 gets no time from 198.18.99.1",
-    "dhcp.reservations": "core-rt01 has no reservation 02:de:99:01:01:01 -> 198.18.99.30 for metrics-vm01",
+    "dhcp.reservations": (
+        "of metrics-vm01 on core-rt01: expected 02:de:99:01:01:01 -> 198.18.99.30 (metrics-vm01), seen nothing"
+    ),
     "storages": "the storage local-lvm is disabled. Run ./invoke bootstrap, or on the node: pvesm set local-lvm",
     "provision.plan": "the storage local-lvm of template debian-lab-12 is disabled",
     "host.packages": "dpkg was interrupted on hv01",
@@ -115,7 +117,7 @@ def test_everything_that_is_wrong_is_told_at_once(declared: Installed) -> None:
     said = stopping(checks)
     assert status == 2
     assert set(said) == set(WRONG)
-    assert {name: words for name, words in WRONG.items() if words not in said[name]} == {}
+    assert {name: (words, said[name]) for name, words in WRONG.items() if words not in said[name]} == {}
     assert taken(declared)[0] == 0, "one of them was not mended"
 
 

@@ -59,7 +59,8 @@ class Namespace:
     def run(self, command: str, *, stdin: str | None = None) -> Answered:
         """Run a command on the router, as SSH would."""
         argv = ["nsenter", "-t", str(self.pid), "--net", "--mount", "--pid", "sh", "-c", command]
-        ended = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, check=False)
+        environment = {"PATH": os.environ["PATH"]}  # nothing else of ours goes there
+        ended = subprocess.run(argv, env=environment, input=stdin or "", capture_output=True, text=True, check=False)
         return Answered(ended.returncode, ended.stdout, ended.stderr)
 
     def inside(self, function: Callable[[], T]) -> T:

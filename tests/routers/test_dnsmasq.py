@@ -177,8 +177,13 @@ def test_a_second_reservation_for_an_address_is_seen(fresh_router: Namespace) ->
 
 def test_a_wrong_ptr_record_is_seen_on_the_wire(fresh_router: Namespace) -> None:
     fresh_router.run(f"sed -i '2i {ADDRESSES['hv01']} wrong.{DOMAIN}' {DNS_FILE}; kill -HUP 1")
-    found = fresh_router.inside(lambda: probe.resolve_ptr(ADDRESSES["hv01"], ADDRESS))
-    assert found[0] == f"wrong.{DOMAIN}"
+
+    def look() -> tuple[bool | None, str]:
+        found = fresh_router.inside(lambda: probe.resolve_ptr(ADDRESSES["hv01"], ADDRESS))
+        return (True if found[0] == f"wrong.{DOMAIN}" else None), f"{found}"
+
+    waited = wait_until(look, deadline_s=5)  # dnsmasq reads its files some time after the signal
+    assert waited.value, waited.last_seen
 
 
 def test_a_router_that_serves_nothing_is_unreachable(router: Namespace) -> None:
