@@ -46,9 +46,8 @@ def _run(drilling: Drilling, drill: Callable[[Drilled], Record], promise: str) -
     for what, seen in record.seen.items():
         drilling.note(what, str(seen))
     if record.verdict == "unknown":
-        raise Unjudged(
-            tried="run the drill", on=guest.name, happened=record.said, do="Mend that, then run the drill again"
-        )
+        happened = f"it was not found out whether it holds. {record.said}"
+        raise Unjudged(tried="judge the drill", on=guest.name, happened=happened, do="Then run the drill again")
     drilling.check(guest.name, wanted=promise, seen=record.said, good=record.verdict == "pass")
 
 

@@ -78,8 +78,10 @@ def _tenants(site: Inventory) -> Iterator[Problem]:
         yield error(site.at(*path), path, found=shown(site.settings.hypervisor), expected=expected)
     for place, name in enumerate(site.settings.tenant_segments):
         at: KeyPath = ("mgmt_site", "tenant_segments", place)
-        if name not in site.sound_segments:
-            found, hint = f"the unknown segment {name!r}", close_to(name, site.sound_segments)
+        if not site.segments:
+            return  # reported where they should be
+        if name not in site.segments:
+            found, hint = f"the unknown segment {name!r}", close_to(name, site.segments)
             yield error(site.at(*at), at, found=found, expected=one_of(site.sound_segments), hint=hint)
         elif ours := sorted(host.name for host in site.hosts.values() if host.ours and _is_in(host, name)):
             found = f"the segment {name!r}, in which {ours[0]} is"
