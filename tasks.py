@@ -460,7 +460,7 @@ def lab_down(_: Context) -> None:
 
 @task(help={"pytest": "more arguments for pytest, as one string"})
 def test(_: Context, pytest: str = "") -> None:
-    """All tests of the harness, on two labs side by side; those that `--pytest` chooses, one after another."""
+    """All tests of the harness, on three labs side by side; those that `--pytest` chooses, one after another."""
     import shlex
 
     from harness.commands.setup import install_missing_or_say

@@ -14,6 +14,7 @@ import pytest
 
 from tests.site.administrator import destroy, vmids
 from tests.site.driver import ROOT, Site, require_lab
+from tests.site.faults import messages
 
 pytestmark = pytest.mark.lab
 
@@ -28,7 +29,7 @@ def gap(site: Site) -> Iterator[Site]:
     mended = site.invoke("provision")
     assert mended.status == 0, mended.said
     status, result = site.verify()
-    assert status == 0, result["counts"]
+    assert status == 0, messages(result)
 
 
 @pytest.fixture
