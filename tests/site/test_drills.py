@@ -102,7 +102,7 @@ def require_clean(site: Site) -> None:
     """Nothing of a drill is left on the hypervisor."""
     left = "ls -d /var/lib/mgmt-harness/drill /etc/systemd/system/mgmt-harness-drill.*"
     filters = "tc filter show dev eno1 ingress; tc filter show dev eno1 egress; ip link show mgmt-drill"
-    assert site.run("hv01", f"({left}; {filters}) 2>/dev/null || true") == ""
+    assert site.run("hv01", f"({left}; {filters}) 2>/dev/null; exit 0") == ""
     assert statuses() == {"running"}
 
 
@@ -211,10 +211,8 @@ def cut_off(site: Site, inventories: Path) -> None:
     due = site.run("hv01", "systemctl show --property=NextElapseUSecMonotonic --value mgmt-harness-drill.timer").strip()
     assert due not in {"", "0", "infinity"}
     site.run("hv01", "systemctl start mgmt-harness-drill.service")  # as the timer does
-    assert (
-        site.run("hv01", "tc filter show dev eno1 ingress; systemctl list-timers --all | grep -c drill || true")
-        == "0\n"
-    )
+    timers = "systemctl list-timers --all --no-legend 'mgmt-harness-drill*'"
+    assert site.run("hv01", f"tc filter show dev eno1 ingress; {timers}") == ""
 
 
 def wait_for_cut(site: Site) -> None:
