@@ -85,8 +85,10 @@ def _machines() -> Iterator[list[str]]:
                 do=f"Wait until that run ends: fuser {LOCK} names its process",
             ) from None
         _clear(group)  # a killed run left it
-        yield [f"--tx={_worker(number, group)}" for number in range(MACHINES)]
-        _clear(group)
+        try:
+            yield [f"--tx={_worker(number, group)}" for number in range(MACHINES)]
+        finally:
+            _clear(group)
 
 
 def _worker(number: int, group: Path) -> str:

@@ -32,8 +32,9 @@ _HEADERS = ("Server", "Connection", "Cache-Control", "Pragma")
 
 def plain(text: str, replaced: Mapping[str, str]) -> str:
     """The text with everything volatile replaced by a stand-in."""
-    for mine, theirs in replaced.items():
-        text = text.replace(mine, theirs)
+    if replaced:  # the longest first and all at once: one name may begin like another or be what another becomes
+        names = "|".join(re.escape(mine) for mine in sorted(replaced, key=len, reverse=True))
+        text = re.sub(names, lambda match: replaced[match[0]], text)
     for pattern, stand_in in _VOLATILE:
         text = re.sub(pattern, stand_in, text)
     return text

@@ -52,7 +52,8 @@ HARNESS_CALLS = tuple(
     )
 )
 _UPID = re.compile(r"UPID:[^/\s\"]+?:(?=/|$|\")")
-_ARCHIVE = re.compile(r"\w+:backup/vzdump-qemu-[^/\s\"]+")
+_ARCHIVE = re.compile(r"vzdump-qemu-[^/\s\"']+")
+_CREATING = re.compile(rf"creating vzdump archive '.*/({_ARCHIVE.pattern})'")
 _UUID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILE = re.compile(r"<file (.*), (\d+) bytes>")
 RECORDED_SHA256 = "44176347572ec09d3c817a745d8041757a5c40232e2056d877f7f847cbdfb7bc"
@@ -86,7 +87,7 @@ class Replay:
         self.exchanges: list[dict[str, Any]] = recording["exchanges"][first - 1 :]
         self.known: dict[str, str] = {}  # what the real node said -> what the simulator said
         self.digests: dict[str, str] = {}
-        self.archives: dict[str, str] = {}  # what the simulator called it -> what the real node did
+        self.archives: dict[str, str] = {}  # file name on the simulator -> on the real node
         self.foreign: set[str] = set()  # UPIDs of calls the harness does not make
         self.judged: list[Judgement] = []
         node.control(op="broadcast", regular=False)
@@ -223,6 +224,7 @@ class Replay:
             return [self._value(item) for item in value]
         if not isinstance(value, str):
             return value
+        value = _ARCHIVE.sub(lambda match: self.known.get(match[0], match[0]), value)
         if (large := _LARGE.fullmatch(value)) is not None:
             return int(large[1]) * large[2]
         if value == "<t0;t1;…;t299>":
@@ -255,10 +257,14 @@ class Replay:
             self.known[theirs] = mine
 
     def _learn_archives(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
-        """Their names tell when they were made: those of one VM and format follow each other alike on both."""
-        for kind in {(item.get("vmid"), item.get("format")) for item in theirs if isinstance(item, dict)}:
-            for one, other in zip(_archives(theirs, kind), _archives(mine, kind), strict=False):
-                self.known[one], self.archives[other] = other, one
+        """Their names tell when they were made: the task's log says it, or a list with one more than is known."""
+        pairs = list(zip(_created(theirs), _created(mine), strict=False))  # one of the logs may end earlier
+        listed = [name for name in _listed(theirs) if name not in self.known]
+        own = [name for name in _listed(mine) if name not in self.archives]
+        if len(listed) == len(own) == 1:
+            pairs += zip(listed, own, strict=True)
+        for one, other in pairs:
+            self.known[one], self.archives[other] = other, one
 
     def _learn_jobs(self, theirs: Sequence[Any], mine: Sequence[Any]) -> None:
         """Backup jobs come in the order they were made on the simulator, by their made-up names on a real node."""
@@ -270,21 +276,23 @@ class Replay:
     def _mine_to_theirs(self) -> dict[str, str]:
         folders = {str(self.node.folder / "vz"): "/var/lib/vz", str(self.node.folder / "data"): "/srv/data"}
         image = {hashlib.sha256(self._image()).hexdigest(): RECORDED_SHA256}
-        return {_stem(mine): _stem(theirs) for mine, theirs in self.archives.items()} | folders | image
+        return self.archives | folders | image
 
 
 def _job(item: Any) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in {"id", "next-run"}}
 
 
-def _archives(items: Sequence[Any], kind: tuple[Any, Any]) -> list[str]:
-    own = (item for item in items if isinstance(item, dict) and (item.get("vmid"), item.get("format")) == kind)
-    return sorted(str(item["volid"]) for item in own if item.get("subtype") == "qemu")
+def _created(lines: Sequence[Any]) -> list[str]:
+    """The archives a task's log says it creates."""
+    texts = (str(line.get("t")) for line in lines if isinstance(line, dict))
+    return [created[1] for text in texts if (created := _CREATING.search(text)) is not None]
 
 
-def _stem(volid: str) -> str:
-    """`vzdump-qemu-100-...`: paths and volume IDs have it in common."""
-    return volid.rpartition("/")[2]
+def _listed(items: Sequence[Any]) -> list[str]:
+    """The archives in a storage's content."""
+    volids = (str(item["volid"]) for item in items if isinstance(item, dict) and item.get("subtype") == "qemu")
+    return [archive[0] for volid in volids if (archive := _ARCHIVE.search(volid)) is not None]
 
 
 def _items_of_status(body: Any, status: str) -> list[str]:
