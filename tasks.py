@@ -19,6 +19,12 @@ GUEST = {"guest": "only this VM"}
 GUEST_TO = {"guest": "the name of the VM"}
 ROUTER = {"router": "the lab's router: dnsmasq, kea (behind OPNsense's API) or vyos (default: as it is, or dnsmasq)"}
 JSON = {"json": "write JSON to standard output"}
+FILES = {
+    "junit": "write JUnit XML to this file",
+    "html": "write the report to this file",
+    "tap": "write TAP 14 to this file",
+    "prom": "write a textfile for Prometheus to this file",
+}
 
 
 def _end(status: int) -> None:
@@ -191,8 +197,7 @@ def restore(
         "guest": "only the checks of this VM",
         "clause": "only this clause, or all below a prefix; may be given again",
         "json": "write the result to this file; - for standard output",
-        "junit": "write JUnit XML to this file",
-        "html": "write the report to this file",
+        **FILES,
         "pytest": "more arguments for pytest, as one string",
     },
 )
@@ -205,6 +210,8 @@ def verify(
     json: str | None = None,
     junit: str | None = None,
     html: str | None = None,
+    tap: str | None = None,
+    prom: str | None = None,
     pytest: str = "",
 ) -> None:
     """Assert the contract: 0 it holds, 1 a promise is broken, 2 something could not be looked at."""
@@ -221,6 +228,8 @@ def verify(
         json=_path(json),
         html=_path(html),
         junit=_path(junit),
+        tap=_path(tap),
+        prom=_path(prom),
         pytest_args=tuple(shlex.split(pytest)),
     )
     _end(run(options))
@@ -259,12 +268,37 @@ def drills(_: Context, site: str = "lab", inventory: str | None = None, json: bo
     _end(run(_folder(inventory), site, as_json=json))
 
 
-@task(help={"site": SITE["site"], "html": "copy it to this file"})
-def report(_: Context, site: str = "lab", html: str | None = None) -> None:
-    """Say where the last report of a site is."""
-    from harness.commands.verify import report as run
+@task(
+    help={
+        "site": SITE["site"],
+        "run": "which run: last, previous, green, the start of a name that --list shows, or a JSON file (default: last)",
+        "compare": "BEFORE..AFTER: what changed between two runs",
+        "list": "the runs that are kept",
+        "open": "open it in the browser",
+        "json": "write the result to this file",
+        **FILES,
+    }
+)
+def report(
+    _: Context,
+    site: str = "lab",
+    run: str | None = None,
+    compare: str | None = None,
+    list: bool = False,  # noqa: A002 - the option's name
+    open: bool = False,  # noqa: A002 - the option's name
+    json: str | None = None,
+    junit: str | None = None,
+    html: str | None = None,
+    tap: str | None = None,
+    prom: str | None = None,
+) -> None:
+    """Make the report of a kept run again, in any form, or compare two: 1 when something is worse."""
+    from harness.commands.report import ReportOptions
+    from harness.commands.report import report as start
 
-    _end(run(site, _path(html)))
+    asked = {"json": json, "junit": junit, "html": html, "tap": tap, "prom": prom}
+    files = {kind: Path(file).expanduser() for kind, file in asked.items() if file}
+    _end(start(site, ReportOptions(run, compare, list, open, files)))
 
 
 @task(name="check", help={"site": "only this site (default: all)", "inventory": SITE["inventory"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 
 from harness import engine, routers
@@ -12,6 +13,7 @@ from harness.engine import Provisioned, routing
 from harness.engine.events import Report
 from harness.engine.provision import check_names
 from harness.plan import Plan
+from harness.report.builds import remember_builds
 from harness.site import lease_of, open_reader, open_router, open_writer
 
 
@@ -26,7 +28,7 @@ def carry_out(contract: Contract, report: Report, only: Set[str] | None = None) 
     with ExitStack() as stack:
         router = stack.enter_context(open_router(contract)) if routers.is_readable(contract) else None
         lease = partial(lease_of, router) if router else None
-        return engine.provision(
+        done = engine.provision(
             contract,
             open_writer(contract),
             reader=open_reader(contract),
@@ -35,3 +37,5 @@ def carry_out(contract: Contract, report: Report, only: Set[str] | None = None) 
             only=only,
             ready=partial(routing.require_reservations, contract, router) if router else None,
         )
+    remember_builds(contract.state_dir, done.results, datetime.now(UTC))
+    return done

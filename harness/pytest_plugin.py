@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,15 @@ import pytest
 from harness.contract import Contract
 from harness.errors import HarnessError
 from harness.inventory.models import RESPONSIBILITIES
-from harness.report.files import write_whole
-from harness.report.html import render_html
-from harness.report.model import Report, render_json
+from harness.report import outputs
+from harness.report.background import look_back
+from harness.report.model import Report
 from harness.site import open_contract, open_reader
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
 from harness.verify.clauses import load_clauses
 from harness.verify.outcome import weigh_phase
+from harness.verify.picture import picture_of
 from harness.verify.run_record import RunRecord
 from harness.verify.selection import is_wanted, require_guest, require_known_waivers, tie_specs
 from harness.verify.site_view import SiteView
@@ -29,6 +29,7 @@ from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE
 pytest_plugins = ["harness.verify.fixtures"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SELECTING = {"--guest": "guest", "-k": "keyword", "-m": "markexpr"}  # options that choose among the specs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,8 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--clause", action="append", default=[], metavar="ID", help="only this clause, or all below a prefix"
     )
     group.addoption("--guest", default=None, metavar="NAME", help="only the checks of this guest")
-    group.addoption("--json", type=Path, default=None, metavar="FILE", dest="contract_json", help="write JSON")
-    group.addoption("--html", type=Path, default=None, metavar="FILE", dest="contract_html", help="write the report")
+    for kind, what in outputs.KINDS.items():
+        group.addoption(f"--{kind}", type=Path, metavar="FILE", dest=f"contract_{kind}", help=f"write {what}")
 
 
 @pytest.hookimpl(trylast=True)
@@ -58,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     record.list_retries = view.list_retries
     guests = [guest for guest in record.contract.guests if record.guest in (None, guest.name)]
     record.follow_chains = partial(chains_of, view, guests)
+    record.draw = partial(picture_of, view)
     config.add_cleanup(view.close)
 
 
@@ -71,7 +73,16 @@ def _start(config: pytest.Config) -> RunRecord:
     guest = cast("str | None", config.getoption("guest"))
     if guest is not None:
         require_guest(contract, guest)
-    return RunRecord(contract=contract, clauses=clauses, chosen=chosen, guest=guest, whole=whole)
+    return RunRecord(
+        contract=contract, clauses=clauses, chosen=chosen, guest=guest, whole=whole, selection=_selection(config)
+    )
+
+
+def _selection(config: pytest.Config) -> str:
+    """What the user limited the run to, as it was typed."""
+    typed = [("--clause", clause) for clause in config.getoption("clause")]
+    typed += [(name, config.getoption(option)) for name, option in SELECTING.items()]
+    return " ".join(f"{name} {value}" for name, value in typed if value)
 
 
 def _specs(config: pytest.Config) -> tuple[Path, bool]:
@@ -189,7 +200,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """JUnit takes the properties with the report of the last phase."""
+    """pytest's own --junitxml takes the properties with the report of the last phase."""
     record = item.config.stash[RECORD]
     spec = record.specs[item.nodeid]
     item.user_properties.append(("clause", spec.clause))
@@ -211,8 +222,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
 
 
 def _write(config: pytest.Config, report: Report) -> None:
-    json_file, html_file = config.getoption("contract_json"), config.getoption("contract_html")
-    if json_file is not None:
-        write_whole(json_file, json.dumps(render_json(report), indent=2, ensure_ascii=False) + "\n")
-    if html_file is not None:
-        write_whole(html_file, render_html(report))
+    wanted = {kind: config.getoption(f"contract_{kind}") for kind in outputs.KINDS}
+    state_dir = config.stash[RECORD].contract.state_dir
+    outputs.write(report, {kind: file for kind, file in wanted.items() if file}, lambda: look_back(state_dir, report))

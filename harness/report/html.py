@@ -2,69 +2,134 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.evidence import Fact
-from harness.report.model import Check, ClauseResult, Report, Verdict
+from harness.report.background import Background
+from harness.report.chart import measure
+from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownGuest, Verdict
+from harness.report.picture import NARROW, WIDE, draw
+from harness.report.trouble import gravest_first, troubles
+from harness.report.words import (
+    SENTENCES,
+    WORDS,
+    age,
+    days_left,
+    duration,
+    in_short,
+    parse_sentence,
+    promise_of,
+    split_name,
+)
 
-WORDS: dict[str, str] = {
-    "pass": "holds",
-    "fail": "broken",
-    "unknown": "could not look",
-    "waived": "waived",
-    "pending": "pending",
-    "unasserted": "not yet shown",
+GRAVEST: tuple[Verdict, ...] = ("fail", "unknown", "pending", "unasserted", "waived", "pass")
+SOURCES = {
+    "api": "API",
+    "host": "hypervisor",
+    "guest": "inside the VM",
+    "router": "router",
+    "net": "on the wire",
+    "inventory": "declared",
+    "drill": "drill",
 }
-SENTENCES = {
-    "pass": "Every asserted promise holds or is waived.",
-    "fail": "At least one promise is broken.",
-    "unknown": "Something could not be looked at, so there is no verdict on the whole.",
-}
 
 
-def render_html(report: Report) -> str:
+@dataclass(frozen=True)
+class Spec:
+    """The checks of one spec: one for each VM, or for whatever it is about; what is wrong comes first."""
+
+    promise: str
+    checks: tuple[Check, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.checks[0].verdict
+
+    @property
+    def kept(self) -> int:
+        return sum(check.verdict == "pass" for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A VM with its chain and how its checks went."""
+
+    guest: ShownGuest
+    chain: ShownChain | None
+    counts: dict[Verdict, int]
+
+
+def render_html(report: Report, background: Background = Background()) -> str:
     """The report as text of an HTML document."""
-    loader = PackageLoader("harness.report")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters.update(clock=_clock, promise=_promise)
+    environment.filters.update(
+        clock=_clock, answer=_answer, promise=promise_of, duration=duration, parts=parse_sentence, specs=_specs
+    )
+    now = report.started_at
+    environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
     environment.tests["told_by_a_check"] = _is_told_by_a_check
     return environment.get_template("report.html").render(
         report=report,
+        background=background,
         words=WORDS,
+        sources=SOURCES,
+        headline=in_short(report),
         sentence=SENTENCES[report.verdict],
         grouped=_grouped(report),
-        counts={verdict: count for verdict, count in report.counts.items() if count},
-        by_guest=_by_guest(report),
+        counts={verdict: report.counts[verdict] for verdict in WORDS if report.counts[verdict]},
+        wrong={verdict: gravest_first(troubles(report, verdict)) for verdict in ("fail", "unknown", "pending")},
+        vms=_vms(report),
+        drawings=[drawing for size in (WIDE, NARROW) if (drawing := draw(report, size))],
+        chart=measure(background.builds),
     )
 
 
-def _grouped(report: Report) -> list[tuple[str, list[ClauseResult]]]:
+def _grouped(report: Report) -> list[tuple[str, str, list[ClauseResult]]]:
+    """Key, title and clauses of each group that has some."""
     groups = (
-        (title, [clause for clause in report.clauses if clause.group == key]) for key, title in report.groups.items()
+        (key, title, [clause for clause in report.clauses if clause.group == key])
+        for key, title in report.groups.items()
     )
-    return [(title, clauses) for title, clauses in groups if clauses]
+    return [(key, title, clauses) for key, title, clauses in groups if clauses]
 
 
-def _by_guest(report: Report) -> dict[str, dict[Verdict, int]]:
-    """How the checks of each guest went."""
-    counts: dict[str, dict[Verdict, int]] = {guest.name: {} for guest in report.guests}
-    for clause in report.clauses:
-        for check in clause.checks:
-            if check.guest in counts:
-                of_guest = counts[check.guest]
-                of_guest[check.verdict] = of_guest.get(check.verdict, 0) + 1
-    return counts
+def _specs(clause: ClauseResult) -> list[Spec]:
+    by_name: dict[str, list[Check]] = {}
+    for check in clause.checks:
+        by_name.setdefault(split_name(check)[0], []).append(check)
+    return [Spec(_common(checks), tuple(sorted(checks, key=_gravity))) for checks in by_name.values()]
 
 
-def _promise(check: Check) -> str:
-    """`test_is_on_its_bridge[metrics-vm01]` as a reader says it; the guest stands beside it."""
-    name, _, what = check.name.removeprefix("test_").rstrip("]").partition("[")
-    words = name.replace("_", " ").capitalize()
-    return words if what in ("", check.guest) else f"{words}: {what}"
+def _common(checks: list[Check]) -> str:
+    """What the checks of a spec promise, without what each of them is about."""
+    said = promise_of(checks[0])
+    return said if len(checks) == 1 else said.partition(":")[0]
+
+
+def _gravity(check: Check) -> int:
+    return GRAVEST.index(check.verdict)
+
+
+def _vms(report: Report) -> list[Vm]:
+    chains = {chain.guest: chain for chain in report.chains}
+    return [Vm(guest, chains.get(guest.name), dict(_counts(report, guest.name))) for guest in report.guests]
+
+
+def _counts(report: Report, guest: str) -> Iterator[tuple[Verdict, int]]:
+    """How the checks of a VM went, what is wrong first."""
+    verdicts = [check.verdict for clause in report.clauses for check in clause.checks if check.guest == guest]
+    yield from ((verdict, verdicts.count(verdict)) for verdict in GRAVEST if verdict in verdicts)
 
 
 def _is_told_by_a_check(clause: ClauseResult) -> bool:
@@ -72,5 +137,20 @@ def _is_told_by_a_check(clause: ClauseResult) -> bool:
     return any(check.message and clause.message.startswith(check.message) for check in clause.checks)
 
 
+def _answer(fact: Fact) -> str:
+    """JSON in lines that can be read; anything else, and JSON that was cut, as it came."""
+    text = fact.answered
+    if text[:1] in ("{", "["):
+        try:
+            return json.dumps(json.loads(text), indent=1, ensure_ascii=False)
+        except ValueError:
+            return text
+    return text
+
+
 def _clock(fact: Fact) -> str:
     return datetime.fromtimestamp(fact.at).astimezone().strftime("%H:%M:%S")
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone().date()

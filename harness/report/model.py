@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from harness.evidence import Fact
 Verdict = Literal["pass", "fail", "unknown", "waived", "pending", "unasserted"]
 Overall = Literal["pass", "fail", "unknown"]
 
+FORMAT = 1  # of the JSON; a reader of another number must not guess
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "unknown", "waived", "pending", "unasserted")
 
 
@@ -63,6 +64,33 @@ class ShownGuest:
     category: str
     mac: str
     address: str
+    bridge: str = ""
+    state: str | None = None  # running, stopped, paused, absent; None: nobody looked, or it could not be seen
+
+
+@dataclass(frozen=True)
+class ShownBridge:
+    """A bridge of the hypervisor; `active` is None where nobody looked."""
+
+    name: str
+    port: str | None
+    segments: tuple[str, ...]  # as a reader says them: management 198.18.99.0/24
+    active: bool | None = None
+
+
+@dataclass(frozen=True)
+class ShownNetwork:
+    """What the VMs hang on; `None` for what nobody looked at, or could not see."""
+
+    router: str
+    router_kind: str | None
+    router_address: str
+    router_answered: bool | None
+    hypervisor_address: str
+    hypervisor_answered: bool | None
+    hypervisor_version: str | None
+    bridges: tuple[ShownBridge, ...]
+    strangers: tuple[str, ...] = ()  # VMs that are there and that nobody declared
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,8 @@ class Report:
     chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
     drills: tuple[ShownDrill, ...] = ()
     retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
+    network: ShownNetwork | None = None
+    selection: str = ""  # what the run was limited to; empty: the whole contract
 
     @property
     def counts(self) -> dict[str, int]:
@@ -124,10 +154,13 @@ class Report:
 
 
 def render_json(report: Report) -> dict[str, Any]:
-    """`report` as plain values, ready for json.dumps."""
+    """`report` as plain values, ready for json.dumps; schema.json beside this file says what each of them is."""
     return {
+        "format": FORMAT,
         "site": report.site,
         "verdict": report.verdict,
+        "selection": report.selection,
+        "hypervisor": report.hypervisor,
         "started_at": report.started_at.isoformat(timespec="seconds"),
         "seconds": round(report.seconds, 3),
         "api_calls": report.api_calls,
@@ -138,6 +171,9 @@ def render_json(report: Report) -> dict[str, Any]:
         "waivers": [_waiver(waiver) for waiver in report.waivers],
         "chains": [_chain(chain) for chain in report.chains],
         "drills": [_drill(drill) for drill in report.drills],
+        "guests": [asdict(guest) for guest in report.guests],
+        "network": asdict(report.network) if report.network else None,
+        "groups": dict(report.groups),
         "clauses": [_clause(clause) for clause in report.clauses],
     }
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from harness.report.html import SENTENCES, WORDS
-from harness.report.model import ClauseResult, Report
+from harness.report.model import ClauseResult, Report, Verdict
+from harness.report.trouble import troubles
+from harness.report.words import SENTENCES, WORDS
 
 STYLES = {
     "pass": "green",
@@ -70,23 +71,10 @@ def _section(title: str, lines: Iterable[Text]) -> Iterator[Text]:
         yield from said
 
 
-def _wrong(report: Report, verdict: str) -> Iterator[Text]:
-    """Each sentence once: one guest that is gone says the same to every check that asks for it."""
-    concerned: dict[str, dict[str, None]] = {}  # sentence -> clauses, both in their order
-    for clause in report.clauses:
-        if clause.verdict == "waived":
-            continue
-        for check in clause.checks:
-            if check.verdict == verdict:
-                concerned.setdefault(check.message, {})[clause.id] = None
-        if clause.verdict == verdict and not any(clause.message.startswith(said) for said in concerned):
-            concerned.setdefault(clause.message, {})[clause.id] = None  # the clause's own, such as an ended waiver
-    together: dict[tuple[str, ...], list[str]] = {}
-    for message, clauses in concerned.items():
-        together.setdefault(tuple(clauses), []).append(message)
-    for ids, messages in together.items():
-        yield Text(f"  {', '.join(ids)}", STYLES[verdict])
-        yield from (Text(f"    {message}") for message in messages)
+def _wrong(report: Report, verdict: Verdict) -> Iterator[Text]:
+    for trouble in troubles(report, verdict):
+        yield Text(f"  {', '.join(clause.id for clause in trouble.clauses)}", STYLES[verdict])
+        yield from (Text(f"    {sentence}") for sentence in trouble.sentences)
 
 
 def _chains(report: Report) -> Iterator[Text]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from harness.contract import Contract
-from harness.report.model import Report, render_json
+from harness.report.model import Report
+from harness.report.outputs import KINDS, render_json_text
 from harness.report.terminal import print_report
 from harness.verify.live import Live
 from harness.verify.stash import CONTRACT, REPORT
@@ -34,6 +34,8 @@ class VerifyOptions:
     json: Path | None = None
     html: Path | None = None
     junit: Path | None = None
+    tap: Path | None = None
+    prom: Path | None = None
     specs: Path = CHECKOUT / "specs"
     pytest_args: tuple[str, ...] = ()
 
@@ -55,13 +57,20 @@ class _Handover:
         self.report = session.config.stash.get(REPORT, None)
 
 
-def run_verify(options: VerifyOptions, *, contract: Contract | None = None, console: Console | None = None) -> int:
+def run_verify(
+    options: VerifyOptions,
+    *,
+    contract: Contract | None = None,
+    console: Console | None = None,
+    keep: Callable[[Report], object] = lambda _: None,
+) -> int:
     """Assert the contract of a site; 0 it holds, 1 a promise is broken, 2 something could not be looked at."""
     report = take_report(options, contract=contract, console=console)
     if report is None:
         return WRONG_REQUEST
+    keep(report)
     if options.json == STDOUT:
-        sys.stdout.write(json.dumps(render_json(report), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(render_json_text(report))
     return report.exit_status
 
 
@@ -81,8 +90,8 @@ def take_report(
 
 
 def _arguments(options: VerifyOptions) -> list[str]:
-    files = {"--json": options.json if options.json != STDOUT else None, "--html": options.html}
-    wanted = {**files, "--junitxml": options.junit, "--guest": options.guest}
+    files: dict[str, Path | None] = {f"--{kind}": getattr(options, kind) for kind in KINDS}
+    wanted = {**files, "--json": options.json if options.json != STDOUT else None, "--guest": options.guest}
     return [
         str(options.specs),
         *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "--capture=no", "--import-mode=importlib"),
@@ -103,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clause", action="append", default=[], metavar="ID")
     parser.add_argument("--guest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="- for standard output")
-    parser.add_argument("--html", type=Path, metavar="FILE")
-    parser.add_argument("--junit", type=Path, metavar="FILE")
+    for kind in ("html", "junit", "tap", "prom"):
+        parser.add_argument(f"--{kind}", type=Path, metavar="FILE")
     asked, rest = parser.parse_known_args(argv)
     options = VerifyOptions(
         site=asked.site,
@@ -114,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         json=asked.json,
         html=asked.html,
         junit=asked.junit,
+        tap=asked.tap,
+        prom=asked.prom,
         pytest_args=tuple(rest),
     )
     return run_verify(options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -11,11 +11,12 @@ from harness.contract import Contract
 from harness.drills import DRILLS, standing
 from harness.drills.model import Drill
 from harness.errors import HarnessError
-from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownDrill, ShownGuest, Verdict
+from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownDrill, Verdict
 from harness.verify.clauses import Clauses
 from harness.verify.judge import judge_clause, judge_run, show_waivers
 from harness.verify.looks import Looks
 from harness.verify.outcome import PASSED, Outcome, graver
+from harness.verify.picture import Picture, declared_guests
 from harness.verify.selection import Spec
 
 
@@ -33,7 +34,9 @@ class RunRecord:
     specs: dict[str, Spec] = field(default_factory=dict)
     checks: dict[str, list[Check]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    selection: str = ""  # what the user limited the run to
     follow_chains: Callable[[], tuple[ShownChain, ...]] = lambda: ()
+    draw: Callable[[], Picture | None] = lambda: None
     count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
     list_retries: Callable[[], tuple[str, ...]] = lambda: ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -66,14 +69,14 @@ class RunRecord:
         results = tuple(self._judge(clause_id) for clause_id in self.clauses.by_id if self._is_shown(clause_id))
         problems = (*self.problems, *self._missing())
         api_calls, ssh_trips = self.count_trips()
-        contract = self.contract
+        contract, picture = self.contract, self.draw()
         return Report(
             site=contract.site,
             verdict=judge_run(results, problems),
             clauses=results,
             groups=self.clauses.groups,
             waivers=show_waivers(contract.waivers, self.today),
-            guests=tuple(_shown_guest(contract)),
+            guests=picture.guests if picture else declared_guests(contract),
             hypervisor=contract.hypervisor.fqdn,
             api_calls=api_calls,
             ssh_trips=ssh_trips,
@@ -83,6 +86,8 @@ class RunRecord:
             chains=self.follow_chains(),
             drills=self._drills(),
             retries=self.list_retries(),
+            network=picture.network if picture else None,
+            selection=self.selection,
         )
 
     @property
@@ -127,9 +132,3 @@ def _shown_drill(contract: Contract, drill: Drill, now: datetime) -> ShownDrill 
         return None
     verdict = verdicts[found.verdict]
     return ShownDrill(found.drill, found.clause, verdict, found.said, found.last_good, found.seconds, found.evidence)
-
-
-def _shown_guest(contract: Contract) -> Iterator[ShownGuest]:
-    for guest in contract.guests:
-        nic = guest.nic
-        yield ShownGuest(guest.name, guest.vmid, guest.category, nic.mac, str(nic.address.ip))

@@ -1,0 +1,68 @@
+"""Read a run back from its JSON, so that a report can be made again, or compared, long after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import Invalid, Missing
+from harness.report.model import FORMAT, Overall, Report
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a list of runs tells of one: read without its clauses and their evidence."""
+
+    format: int
+    site: str
+    verdict: Overall
+    counts: Mapping[str, int]
+    started_at: datetime
+    seconds: float
+
+
+def read_run(file: Path) -> Run:
+    """The head of a run."""
+    run = _parse(file, Run)
+    if run.format != FORMAT:
+        raise _unreadable(file, f"it has format {run.format}, and this tool reads {FORMAT}")
+    return run
+
+
+def read_report(file: Path) -> Report:
+    """The whole run, with its evidence."""
+    read_run(file)
+    return _parse(file, Report)
+
+
+def _parse(file: Path, kind: type[T]) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(file.read_bytes())
+    except FileNotFoundError as error:
+        raise Missing(
+            tried="read a run", on=str(file), happened="there is no such file", do="./invoke report --list names the runs"
+        ) from error
+    except OSError as error:
+        raise Invalid(
+            tried="read a run", on=str(file), happened=error.strerror or str(error), do="Make the file readable"
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _unreadable(file, f"{where}: {first['msg']}" if where else str(first["msg"])) from error
+
+
+def _unreadable(file: Path, why: str) -> Invalid:
+    return Invalid(
+        tried="read a run",
+        on=str(file),
+        happened=f"it is no result of verify that can be read here ({why})",
+        do="Name a file that verify --json of this version wrote",
+    )

@@ -1,0 +1,107 @@
+"""Say verdicts, times and sentences of a run as a reader expects them: pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from harness.report.model import Check, Report
+
+WORDS: dict[str, str] = {
+    "pass": "holds",
+    "fail": "broken",
+    "unknown": "could not look",
+    "waived": "waived",
+    "pending": "pending",
+    "unasserted": "not yet shown",
+}
+SENTENCES = {
+    "pass": "Every asserted promise holds or is waived.",
+    "fail": "At least one promise is broken.",
+    "unknown": "Something could not be looked at, so there is no verdict on the whole.",
+}
+
+# The sentence of a broken promise, as harness.verify.expect makes it.
+_BROKEN = re.compile(
+    r"(?P<what>.+?): expected (?P<expected>.*), seen (?P<seen>.*)\. Declared at (?P<declared>\S+:\d+)\. Next: (?P<next>.*)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A broken promise's sentence in its parts."""
+
+    what: str
+    expected: str
+    seen: str
+    declared: str
+    next: str
+
+    @property
+    def is_command(self) -> bool:
+        return self.next.startswith("./invoke ")
+
+
+def parse_sentence(message: str) -> Said | None:
+    """The parts of `message`; None for a sentence of another shape, such as one about what could not be seen."""
+    found = _BROKEN.fullmatch(message)
+    return Said(**found.groupdict()) if found else None
+
+
+def promise_of(check: Check) -> str:
+    """`test_is_on_its_bridge[metrics-vm01]` as a reader says it; the guest stands beside it."""
+    name, what = split_name(check)
+    words = name.removeprefix("test_").replace("_", " ").capitalize()
+    return words if what in ("", check.guest) else f"{words}: {what}"
+
+
+def split_name(check: Check) -> tuple[str, str]:
+    """The spec's name, and what it was parametrised with."""
+    name, _, what = check.name.removesuffix("]").partition("[")
+    return name, what
+
+
+def in_short(report: Report) -> str:
+    """The headline: what is wrong, in numbers."""
+    counts = report.counts
+    if report.verdict == "pass":
+        return "Every promise holds" if not counts["waived"] + counts["unasserted"] else "Nothing is broken"
+    parts = []
+    if counts["fail"]:
+        parts.append(f"{_number(counts['fail'], 'promise')} {'is' if counts['fail'] == 1 else 'are'} broken")
+    if counts["unknown"]:
+        parts.append(f"{counts['unknown'] if parts else _number(counts['unknown'], 'promise')} could not be looked at")
+    if not parts:
+        parts.append(f"{_number(counts['pending'], 'promise')} pending" if counts["pending"] else "The run is not whole")
+    return ", ".join(parts)
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{_number(seconds // size, unit)} ago"
+    return "just now"
+
+
+def days_left(until: date, today: date) -> str:
+    """What remains of a waiver, its last day included."""
+    left = (until - today) // timedelta(days=1) + 1
+    if left <= 0:
+        return f"over for {_number(1 - left, 'day')}"
+    return "its last day" if left == 1 else f"{left} days left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader compares them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
