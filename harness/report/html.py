@@ -21,8 +21,9 @@ from harness.report.words import (
     age,
     days_left,
     duration,
+    gather,
     in_short,
-    parse_sentence,
+    in_words,
     promise_of,
     split_name,
 )
@@ -51,8 +52,12 @@ class Spec:
         return self.checks[0].verdict
 
     @property
-    def kept(self) -> int:
-        return sum(check.verdict == "pass" for check in self.checks)
+    def kept(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.verdict == "pass")
+
+    @property
+    def not_kept(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.verdict != "pass")
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def render_html(report: Report, background: Background = Background()) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        clock=_clock, answer=_answer, promise=promise_of, duration=duration, parts=parse_sentence, specs=_specs
+        clock=_clock, answer=_answer, promise=promise_of, duration=duration, gather=gather, in_words=in_words, specs=_specs
     )
     now = report.started_at
     environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
@@ -107,7 +112,7 @@ def _grouped(report: Report) -> list[tuple[str, str, list[ClauseResult]]]:
 def _specs(clause: ClauseResult) -> list[Spec]:
     by_name: dict[str, list[Check]] = {}
     for check in clause.checks:
-        by_name.setdefault(split_name(check)[0], []).append(check)
+        by_name.setdefault(split_name(check.name)[0], []).append(check)
     return [Spec(_common(checks), tuple(sorted(checks, key=_gravity))) for checks in by_name.values()]
 
 

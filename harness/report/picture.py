@@ -12,6 +12,7 @@ PADDING = 16
 HEAD = 54  # of a box that holds a name and a line below it
 RAIL = 22  # from a line that VMs hang on to their boxes
 CARD = 62
+BELOW = 18  # from a row of boxes to the next row's line
 BAR = 34  # a bridge
 
 
@@ -97,7 +98,7 @@ def _bridge(
     rows = [guests[start : start + size.columns] for start in range(0, len(guests), size.columns)]
     vms, rails = [], []
     for number, row in enumerate(rows):
-        rail = y + BAR + number * (RAIL + CARD + 8)
+        rail = y + BAR + number * (RAIL + CARD + BELOW)
         for column, guest in enumerate(row):
             box = Box(left + column * (width + GAP), rail + RAIL, width, CARD)
             vms.append(VmBox(box, rail, guest, verdicts.get(guest.name)))

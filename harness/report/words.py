@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -22,6 +23,9 @@ SENTENCES = {
     "unknown": "Something could not be looked at, so there is no verdict on the whole.",
 }
 
+ACRONYMS = frozenset({"api", "cpu", "dhcp", "dns", "ha", "id", "ip", "kvm", "mac", "nic", "ntp", "ptr", "ssh", "tcp", "vm"})
+NAMES = {"debian": "Debian", "fedora": "Fedora", "terraform": "Terraform", "pve": "PVE", "vms": "VMs", "macs": "MACs"}
+
 # The sentence of a broken promise, as harness.verify.expect makes it.
 _BROKEN = re.compile(
     r"(?P<what>.+?): expected (?P<expected>.*), seen (?P<seen>.*)\. Declared at (?P<declared>\S+:\d+)\. Next: (?P<next>.*)",
@@ -39,9 +43,38 @@ class Said:
     declared: str
     next: str
 
-    @property
-    def is_command(self) -> bool:
-        return self.next.startswith("./invoke ")
+
+@dataclass(frozen=True)
+class Point:
+    """What is wrong in the same way in one place or several: `said` is the sentence where it has no parts."""
+
+    whats: tuple[str, ...]
+    expected: str
+    seen: str
+    declared: tuple[str, ...]
+    said: str = ""
+
+
+def gather(sentences: Iterable[str]) -> tuple[tuple[Point, ...], tuple[str, ...]]:
+    """The sentences as points, those with the same expectation and the same sight together; and what to do next."""
+    alike: dict[tuple[str, str, str], list[Said]] = {}
+    steps: dict[str, None] = {}
+    for sentence in sentences:
+        parts = parse_sentence(sentence)
+        if parts is None:
+            alike[("", "", sentence)] = []
+        else:
+            alike.setdefault((parts.expected, parts.seen, ""), []).append(parts)
+            steps[parts.next] = None
+    points = tuple(
+        Point(_each(one.what for one in parts), expected, seen, _each(one.declared for one in parts), said)
+        for (expected, seen, said), parts in alike.items()
+    )
+    return points, tuple(steps)
+
+
+def _each(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
 def parse_sentence(message: str) -> Said | None:
@@ -52,15 +85,30 @@ def parse_sentence(message: str) -> Said | None:
 
 def promise_of(check: Check) -> str:
     """`test_is_on_its_bridge[metrics-vm01]` as a reader says it; the guest stands beside it."""
-    name, what = split_name(check)
-    words = name.removeprefix("test_").replace("_", " ").capitalize()
-    return words if what in ("", check.guest) else f"{words}: {what}"
+    name, what = split_name(check.name)
+    return spoken(name) if what in ("", check.guest) else f"{spoken(name)}: {what}"
 
 
-def split_name(check: Check) -> tuple[str, str]:
+def split_name(check: str) -> tuple[str, str]:
     """The spec's name, and what it was parametrised with."""
-    name, _, what = check.name.removesuffix("]").partition("[")
+    name, _, what = check.removesuffix("]").partition("[")
     return name, what
+
+
+def spoken(name: str) -> str:
+    """The name of a spec as a promise: `test_sees_its_mac` is `Sees its MAC`."""
+    words = [word.upper() if word in ACRONYMS else NAMES.get(word, word) for word in name.split("_")[1:]]
+    said = " ".join(words)
+    return said[:1].upper() + said[1:]
+
+
+def in_words(checks: Iterable[str]) -> tuple[str, ...]:
+    """Checks by name, said once a spec: `Is protected: jump-vm01, oob-vm01`."""
+    by_spec: dict[str, list[str]] = {}
+    for check in checks:
+        name, what = split_name(check)
+        by_spec.setdefault(spoken(name), []).extend([what] if what else [])
+    return tuple(f"{name}: {', '.join(whats)}" if whats else name for name, whats in by_spec.items())
 
 
 def in_short(report: Report) -> str:
