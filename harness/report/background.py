@@ -15,6 +15,7 @@ from harness.report.model import Report
 from harness.report.reading import Run, read_report
 
 T = TypeVar("T")
+NO_BUILDS: tuple[Build, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Background:
     notes: tuple[str, ...] = ()
 
 
+NOTHING = Background()
+
+
 def look_back(state_dir: Path, report: Report) -> Background:
     """The background of `report` as it was when that run started."""
     history = look(state_dir).before(report.started_at)
     notes = list(history.unreadable)
     since = _noting(notes, lambda: _since(history.last_green, report), None)
-    builds = _noting(notes, lambda: read_builds(state_dir), ())
+    builds = _noting(notes, lambda: read_builds(state_dir), NO_BUILDS)
     declared = {guest.name for guest in report.guests}
     return Background(
         earlier=tuple(kept.run for kept in history.runs),

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.evidence import Fact
-from harness.report.background import Background
+from harness.report.background import NOTHING, Background
 from harness.report.chart import measure
 from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownGuest, Verdict
 from harness.report.picture import NARROW, WIDE, draw
@@ -69,7 +69,7 @@ class Vm:
     counts: dict[Verdict, int]
 
 
-def render_html(report: Report, background: Background = Background()) -> str:
+def render_html(report: Report, background: Background = NOTHING) -> str:
     """The report as text of an HTML document."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
@@ -78,9 +78,8 @@ def render_html(report: Report, background: Background = Background()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        clock=_clock, answer=_answer, promise=promise_of, duration=duration, gather=gather, in_words=in_words, specs=_specs
-    )
+    environment.filters.update(clock=_clock, answer=_answer, specs=_specs, promise=promise_of)
+    environment.filters.update(duration=duration, gather=gather, in_words=in_words)
     now = report.started_at
     environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
     environment.tests["told_by_a_check"] = _is_told_by_a_check
@@ -92,6 +91,7 @@ def render_html(report: Report, background: Background = Background()) -> str:
         headline=in_short(report),
         sentence=SENTENCES[report.verdict],
         grouped=_grouped(report),
+        shown={clause.id for clause in report.clauses if clause.group in report.groups},
         counts={verdict: report.counts[verdict] for verdict in WORDS if report.counts[verdict]},
         wrong={verdict: gravest_first(troubles(report, verdict)) for verdict in ("fail", "unknown", "pending")},
         vms=_vms(report),

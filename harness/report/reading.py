@@ -47,7 +47,10 @@ def _parse(file: Path, kind: type[T]) -> T:
         return TypeAdapter(kind).validate_json(file.read_bytes())
     except FileNotFoundError as error:
         raise Missing(
-            tried="read a run", on=str(file), happened="there is no such file", do="./invoke report --list names the runs"
+            tried="read a run",
+            on=str(file),
+            happened="there is no such file",
+            do="Choose one: ./invoke report --list",
         ) from error
     except OSError as error:
         raise Invalid(

@@ -32,7 +32,8 @@ def _subtest(clause: ClauseResult) -> Iterator[str]:
     yield f"    # Subtest: {_escaped(clause.id)}"
     yield f"    1..{len(clause.checks)}"
     for number, check in enumerate(clause.checks, 1):
-        yield f"    {_point(number, _judged(clause, check), check.name, check.message)}"
+        judged = _judged(clause, check)
+        yield f"    {_point(number, judged, check.name, clause.message if judged == 'waived' else check.message)}"
         yield from (f"    {line}" for line in _diagnosis(check.verdict, check.message, guest=check.guest))
 
 
@@ -41,7 +42,7 @@ def _judged(clause: ClauseResult, check: Check) -> Verdict:
 
 
 def _point(number: int, verdict: Verdict, what: str, message: str) -> str:
-    """Waived is skipped, what nothing has shown yet is to do; both count for nothing. Pending is a hole, as unknown is."""
+    """Waived is skipped and not yet shown is to do: both count for nothing. Pending is a hole, as unknown is."""
     ok = "ok" if verdict in ("pass", "waived") else "not ok"
     directive = {"waived": f" # SKIP {_escaped(message)}", "unasserted": f" # TODO {_escaped(message)}"}
     return f"{ok} {number} - {_escaped(what)}{directive.get(verdict, '')}"

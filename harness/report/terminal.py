@@ -58,7 +58,7 @@ def _row(clause: ClauseResult, width: int) -> Text:
     tally = f"{passed}/{len(clause.checks)}" if clause.checks else ""
     row = Text(f"  {clause.id:<{width}}  ")
     row.append(f"{WORDS[clause.verdict]:<16}", STYLES[clause.verdict])
-    row.append(f"  {tally:>7}  ", "dim")
+    row.append(f"  {tally:>7}  {clause.severity:<8}  ", "dim")
     row.append(clause.title)
     return row
 

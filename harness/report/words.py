@@ -23,7 +23,9 @@ SENTENCES = {
     "unknown": "Something could not be looked at, so there is no verdict on the whole.",
 }
 
-ACRONYMS = frozenset({"api", "cpu", "dhcp", "dns", "ha", "id", "ip", "kvm", "mac", "nic", "ntp", "ptr", "ssh", "tcp", "vm"})
+ACRONYMS = frozenset(
+    {"api", "cpu", "dhcp", "dns", "ha", "id", "ip", "kvm", "mac", "nic", "ntp", "ptr", "ssh", "tcp", "vm"}
+)
 NAMES = {"debian": "Debian", "fedora": "Fedora", "terraform": "Terraform", "pve": "PVE", "vms": "VMs", "macs": "MACs"}
 
 # The sentence of a broken promise, as harness.verify.expect makes it.
@@ -121,9 +123,12 @@ def in_short(report: Report) -> str:
         parts.append(f"{_number(counts['fail'], 'promise')} {'is' if counts['fail'] == 1 else 'are'} broken")
     if counts["unknown"]:
         parts.append(f"{counts['unknown'] if parts else _number(counts['unknown'], 'promise')} could not be looked at")
-    if not parts:
-        parts.append(f"{_number(counts['pending'], 'promise')} pending" if counts["pending"] else "The run is not whole")
-    return ", ".join(parts)
+    hopes = sum(clause.verdict == "unasserted" and not clause.checks for clause in report.clauses)
+    if not parts and counts["pending"]:
+        parts.append(f"{_number(counts['pending'], 'promise')} pending")
+    if not parts and hopes and report.verdict == "fail":
+        parts.append(f"{_number(hopes, 'promise')} {'is' if hopes == 1 else 'are'} asserted by no spec")
+    return ", ".join(parts) or "The run is not whole"
 
 
 def age(moment: datetime, now: datetime) -> str:

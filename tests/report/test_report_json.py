@@ -3,73 +3,92 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
+import harness.report
+from harness.errors import Invalid
 from harness.evidence import Evidence
-from harness.report.model import VERDICTS, Check, Overall, render_json
+from harness.report.model import Check, Overall, Report, render_json
+from harness.report.reading import read_report, read_run
 from tests.report.values import clause, report
 
-VERDICT = {"enum": list(VERDICTS)}
-FACT = {
-    "type": "object",
-    "required": ["source", "asked", "answered", "at"],
-    "properties": {"source": {"type": "string"}, "at": {"type": "number"}},
-}
-CHECK = {
-    "type": "object",
-    "required": ["name", "verdict", "guest", "message", "evidence", "seconds"],
-    "properties": {
-        "verdict": VERDICT,
-        "guest": {"type": ["string", "null"]},
-        "seconds": {"type": "number"},
-        "evidence": {"type": "array", "items": FACT},
-    },
-}
-CLAUSE = {
-    "type": "object",
-    "required": ["id", "verdict", "checks"],
-    "properties": {"verdict": VERDICT, "checks": {"type": "array", "items": CHECK}},
-}
-CHAIN = {
-    "type": "object",
-    "required": ["guest", "held", "broken_at", "verdict", "said"],
-    "properties": {"held": {"type": "array", "items": {"type": "string"}}, "broken_at": {"type": ["string", "null"]}},
-}
-SHAPE = {
-    "type": "object",
-    "required": [
-        "site",
-        "verdict",
-        "clauses",
-        "counts",
-        "api_calls",
-        "ssh_trips",
-        "seconds",
-        "started_at",
-        "waivers",
-        "chains",
-        "retries",
+SCHEMA = json.loads((Path(harness.report.__file__).parent / "schema.json").read_text())
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def plain(value: Report) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(render_json(value))))
+
+
+def test_it_validates_against_the_published_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(plain(report()), SCHEMA)
+    jsonschema.validate(plain(replace(report(), network=None, drills=(), guests=(), waivers=())), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("verdict", "waived"), ("format", 2), ("started_at", "yesterday"), ("clauses", [{"id": "x"}]), ("network", {})],
+)
+def test_the_schema_refuses_what_is_none(key: str, wrong: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(plain(report()) | {key: wrong}, SCHEMA)
+
+
+def test_the_schema_knows_every_key_there_is() -> None:
+    assert sorted(unknown_to(SCHEMA, plain(report()), "")) == []
+
+
+def unknown_to(schema: dict[str, Any], value: object, where: str) -> Iterator[str]:
+    """The keys of `value` that the schema does not speak of."""
+    schema = resolved(schema)
+    if isinstance(value, dict) and "properties" in schema:
+        for key, part in value.items():
+            if key not in schema["properties"]:
+                yield f"{where}.{key}"
+            else:
+                yield from unknown_to(schema["properties"][key], part, f"{where}.{key}")
+    if isinstance(value, list):
+        for part in value:
+            yield from unknown_to(schema["items"], part, where)
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    schema = schema.get("oneOf", [schema])[0]
+    return dict(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]) if "$ref" in schema else schema
+
+
+def test_a_run_read_back_is_the_same_run(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(render_json(report())))
+    again = read_report(file)
+    assert plain(again) == plain(report())
+    assert (again.started_at, again.clauses[1].checks[0].evidence) == (AT, report().clauses[1].checks[0].evidence)
+    assert read_run(file).counts == report().counts
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no result of verify"),
+        ('{"format": 1}', "site: Field required"),
+        (json.dumps(render_json(report()) | {"format": 2}), "it has format 2, and this tool reads 1"),
+        (json.dumps(render_json(report()) | {"clauses": [{}]}), "clauses.0.id: Field required"),
     ],
-    "properties": {
-        "verdict": {"enum": ["pass", "fail", "unknown"]},
-        "clauses": {"type": "array", "items": CLAUSE, "minItems": 1},
-        "counts": {"type": "object", "required": list(VERDICTS), "additionalProperties": {"type": "integer"}},
-        "api_calls": {"type": "integer"},
-        "ssh_trips": {"type": "integer"},
-        "seconds": {"type": "number"},
-        "started_at": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"},
-        "waivers": {"type": "array"},
-        "chains": {"type": "array", "items": CHAIN, "minItems": 1},
-        "retries": {"type": "array", "items": {"type": "string"}},
-    },
-}
-
-
-def test_it_has_the_agreed_shape() -> None:
-    jsonschema.validate(json.loads(json.dumps(render_json(report()))), SHAPE)
+)
+def test_what_is_no_run_is_said_in_a_sentence(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(text)
+    with pytest.raises(Invalid, match=re.escape(words)):
+        read_report(file)
 
 
 def test_counts_are_of_clauses() -> None:

@@ -21,7 +21,7 @@ def printed(**console: object) -> str:
 def test_plain_lines_where_there_is_no_terminal() -> None:
     text = printed()
     assert "\x1b" not in text
-    assert re.search(r"^  network\.dns +broken +1/2  Title of network\.dns$", text, re.M)
+    assert re.search(r"^  network\.dns +broken +1/2  major     Title of network\.dns$", text, re.M)
 
 
 def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,42 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from harness.evidence import Fact
-from harness.report.model import Check, ClauseResult, Overall, Report, ShownChain, ShownGuest, ShownWaiver, Verdict
+from harness.report.model import (
+    Check,
+    ClauseResult,
+    Overall,
+    Report,
+    ShownBridge,
+    ShownChain,
+    ShownDrill,
+    ShownGuest,
+    ShownNetwork,
+    ShownWaiver,
+    Verdict,
+)
 
 FACT = Fact("net", "PTR 198.18.99.30 at 198.18.99.1", "wrong.lab.deevnet.net <b>", 1795340000.5)
 WAIVER = ShownWaiver("hardware.memory", "a lab", "ops", date(2026, 12, 1), "inventory/lab/mgmt.yml:9", expired=False)
-GUEST = ShownGuest("metrics-vm01", 130, "observability", "02:de:99:01:01:01", "198.18.99.30")
+GUESTS = (
+    ShownGuest("metrics-vm01", 130, "observability", "02:de:99:01:01:01", "198.18.99.30", "vmbr0", "running"),
+    ShownGuest("logs-vm01", 131, "observability", "02:de:99:01:02:01", "198.18.99.31", "vmbr0", "absent"),
+)
+NETWORK = ShownNetwork(
+    router="core-rt01",
+    router_kind="dnsmasq",
+    router_address="198.18.99.1",
+    router_answered=True,
+    hypervisor_address="198.18.99.21",
+    hypervisor_answered=True,
+    hypervisor_version="8.4.1",
+    bridges=(ShownBridge("vmbr0", "eno1", ("management 198.18.99.0/24",), True),),
+    strangers=("crypto (VM 666)",),
+)
+STARTED = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+DRILLS = (
+    ShownDrill("reboot", "recovery.reboot", "pass", "good", datetime(2026, 11, 10, 9, 0, tzinfo=UTC), 48.2, ("up",)),
+    ShownDrill("restore", "backup.restorable", "unasserted", "never run here", None, None, ()),
+)
 
 CHAINS = (
     ShownChain("metrics-vm01", ("02:de:99:01:01:01", "net0", "reservation 198.18.99.30"), None, "pass", ""),
@@ -49,12 +80,14 @@ def report(
         clauses=clauses,
         groups={"network": "Network", "recovery": "Recovery"},
         waivers=(WAIVER,),
-        guests=(GUEST,),
+        guests=GUESTS,
         hypervisor="hv01.lab.deevnet.net",
         api_calls=31,
         ssh_trips=12,
         seconds=4.25,
-        started_at=datetime(2026, 11, 22, 9, 0, tzinfo=UTC),
+        started_at=STARTED,
         problems=problems,
         chains=CHAINS,
+        drills=DRILLS,
+        network=NETWORK,
     )
