@@ -271,7 +271,7 @@ def drills(_: Context, site: str = "lab", inventory: str | None = None, json: bo
 @task(
     help={
         "site": SITE["site"],
-        "run": "which run: last, previous, green, the start of a name that --list shows, or a JSON file (default: last)",
+        "run": "which run: last, previous, green, the start of a name of --list, or a JSON file (default: last)",
         "compare": "BEFORE..AFTER: what changed between two runs",
         "list": "the runs that are kept",
         "open": "open it in the browser",

@@ -23,14 +23,13 @@ SENTENCES = {
     "unknown": "Something could not be looked at, so there is no verdict on the whole.",
 }
 
-ACRONYMS = frozenset(
-    {"api", "cpu", "dhcp", "dns", "ha", "id", "ip", "kvm", "mac", "nic", "ntp", "ptr", "ssh", "tcp", "vm"}
-)
+ACRONYMS = re.compile("api|cpu|dhcp|dns|ha|id|ip|kvm|mac|nic|ntp|ptr|ssh|tcp|vm")
 NAMES = {"debian": "Debian", "fedora": "Fedora", "terraform": "Terraform", "pve": "PVE", "vms": "VMs", "macs": "MACs"}
 
 # The sentence of a broken promise, as harness.verify.expect makes it.
 _BROKEN = re.compile(
-    r"(?P<what>.+?): expected (?P<expected>.*), seen (?P<seen>.*)\. Declared at (?P<declared>\S+:\d+)\. Next: (?P<next>.*)",
+    r"(?P<what>.+?): expected (?P<expected>.*), seen (?P<seen>.*)"
+    r"\. Declared at (?P<declared>\S+:\d+)\. Next: (?P<next>.*)",
     re.DOTALL,
 )
 
@@ -99,7 +98,7 @@ def split_name(check: str) -> tuple[str, str]:
 
 def spoken(name: str) -> str:
     """The name of a spec as a promise: `test_sees_its_mac` is `Sees its MAC`."""
-    words = [word.upper() if word in ACRONYMS else NAMES.get(word, word) for word in name.split("_")[1:]]
+    words = [word.upper() if ACRONYMS.fullmatch(word) else NAMES.get(word, word) for word in name.split("_")[1:]]
     said = " ".join(words)
     return said[:1].upper() + said[1:]
 

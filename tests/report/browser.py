@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,15 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_S = 60.0
+# Chromium reads its commands from 3 and answers on 4; the copies keep one from overwriting the other.
+HAND_OVER = """
+import fcntl, os, sys
+read, write = map(int, sys.argv[1:3])
+high = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (read, write)]
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",  # the tests run as root, where Chromium has none to offer
@@ -109,6 +119,10 @@ class Page:
         self.call("Page.navigate", url=self.url)
         self.browser.wait_for("Page.loadEventFired", self.session)
 
+    def events(self, *methods: str) -> list[dict[str, Any]]:
+        """What the page told since it was opened."""
+        return self.browser.events(self.session, *methods)
+
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression, in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
@@ -150,18 +164,12 @@ def chromium(folder: Path) -> Iterator[Page]:
     to_it, to = os.pipe()
     out, from_it = os.pipe()
 
-    def hand_over() -> None:  # it reads from 3 and writes to 4
-        high = [os.dup(one) for one in (to_it, from_it)]
-        os.dup2(high[0], 3)
-        os.dup2(high[1], 4)
-
     process = subprocess.Popen(
-        [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+        [sys.executable, "-c", HAND_OVER, str(to_it), str(from_it), program, *OPTIONS, f"--user-data-dir={folder}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=(folder.parent / "chromium.log").open("wb"),
-        close_fds=False,
-        preexec_fn=hand_over,
+        pass_fds=(to_it, from_it),
         env={**os.environ, "HOME": str(folder)},
     )
     os.close(to_it)

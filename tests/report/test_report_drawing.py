@@ -1,4 +1,4 @@
-"""The drawing of the network and the bars: nothing overlaps, nothing leaves the page, lengths are what they stand for."""
+"""The drawing of the network and the bars: nothing overlaps or leaves the page, lengths are what they stand for."""
 
 from __future__ import annotations
 
