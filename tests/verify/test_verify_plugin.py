@@ -57,6 +57,10 @@ class Ended:
         assert self.report is not None, self.err
         return {clause.id: clause.verdict for clause in self.report.clauses}
 
+    def selections(self) -> str:
+        assert self.report is not None, self.err
+        return self.report.selection
+
     def messages(self, clause: str) -> list[str]:
         assert self.report is not None, self.err
         return [check.message for one in self.report.clauses if one.id == clause for check in one.checks]
@@ -315,10 +319,31 @@ def test_json_and_junit_carry_clause_and_evidence(run: Run, tmp_path: Path) -> N
     fact = clause["checks"][0]["evidence"][0]
     assert (fact["source"], fact["asked"], fact["answered"]) == ("net", "A x", "198.18.99.30")
     cases = {case.get("name"): case for case in ElementTree.parse(files["junit"]).iter("testcase")}  # noqa: S314 - ours
-    properties = [(one.get("name"), one.get("value")) for one in cases["test_seen"].iter("property")]
-    assert properties == [("clause", "network.dns"), ("evidence", "net: A x -> 198.18.99.30")]
+    suite = next(one for one in ElementTree.parse(files["junit"]).getroot() if one.get("name") == "network.dns")  # noqa: S314 - ours
+    assert ("severity", "major") in [(one.get("name"), one.get("value")) for one in suite.iter("property")]
+    assert "net: A x\n    -> 198.18.99.30" in (suite.findtext("system-out") or "")
     assert [child.tag for child in cases["test_gone"] if child.tag in ("error", "failure")] == ["error"]
     assert files["html"].read_text().startswith("<!doctype html>")
+
+
+def test_pytests_own_junit_carries_clause_and_evidence(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "own.xml"
+    run(
+        """
+        @pytest.mark.clause("network.dns")
+        def test_seen(site):
+            site.looks.take("k", lambda evidence: evidence.record("net", "A x", "198.18.99.30"))
+        """,
+        f"--junitxml={file}",
+    )
+    properties = [(one.get("name"), one.get("value")) for one in ElementTree.parse(file).iter("property")]  # noqa: S314
+    assert properties == [("clause", "network.dns"), ("evidence", "net: A x -> 198.18.99.30")]
+
+
+def test_a_run_says_what_it_was_limited_to(run: Run) -> None:
+    assert run(PASSES).selections() == ""
+    limited = run(PASSES, "-k", "resolves", clauses=("network",), guest="logs-vm01")
+    assert limited.selections() == "--clause network --guest logs-vm01 -k resolves"
 
 
 def test_json_can_go_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
