@@ -105,8 +105,9 @@ def _make_neutral(tree: Path) -> None:
     for unit in NOT_WANTED:
         (tree / "lib/systemd/system/multi-user.target.wants" / unit).unlink()
     for unit in _listed("disabled-units"):
-        for wish in (tree / "etc/systemd/system").glob(f"*.wants/{unit}"):
-            wish.unlink()
+        for wish in (tree / "etc/systemd/system").glob("*.wants/*"):
+            if wish.name == unit:  # a link to what only this tree has
+                wish.unlink()
     for unit in _listed("masked-units"):
         mask = tree / "etc/systemd/system" / unit
         mask.unlink(missing_ok=True)

@@ -41,13 +41,9 @@ COMMANDS = {
     "resolvers": "cat /run/systemd/resolve/resolv.conf 2>/dev/null || cat /etc/resolv.conf",
     "listeners": "ss -H -l -n -t -u",
     # A kernel without IPv6 forwards none; anything else that cannot be read is no answer. One link is enough.
-    "forwarding": """for file in /proc/sys/net/ipv[46]/conf/*/forwarding; do
-  case $file in *'*'*|*/lo/*|*/default/*) continue;; esac
-  where=${file#/proc/sys/net/} link=${file%/forwarding}
-  read -r on <"$file" || exit
-  echo "${where%%/*}:${link##*/} $on"
-done
-test -r /proc/sys/net/ipv4/ip_forward""",
+    "forwarding": (
+        "set -e; cd /proc/sys/net; grep -H . ipv4/conf/*/forwarding; test ! -e ipv6 || grep -H . ipv6/conf/*/forwarding"
+    ),
     "nat": _NAT,
     "mounts": "cat /proc/mounts",
     "hosts-and-fstab": "set -e; cat /etc/hosts; test ! -e /etc/fstab || cat /etc/fstab",
@@ -186,9 +182,11 @@ class GuestFacts:
 
     @property
     def forwards(self) -> tuple[str, ...]:
-        """Where the kernel passes packets on: the links, or `all`, by protocol."""
-        lines = (line.partition(" ") for line in self.answers.text("forwarding").splitlines())
-        return tuple(where for where, _, on in lines if on.strip() != "0")
+        """Where the kernel passes packets on: a link or `all`, by protocol."""
+        found = re.findall(r"^(ipv[46])/conf/(.+)/forwarding:(\d+)$", self.answers.text("forwarding"), re.M)
+        on = ((protocol, link) for protocol, link, value in found if value != "0")
+        # `default` is for links to come, and from `lo` nothing comes.
+        return tuple(f"{protocol} {link}" for protocol, link in on if link not in {"default", "lo"})
 
     @property
     def translates(self) -> tuple[str, ...]:
