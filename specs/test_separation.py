@@ -74,9 +74,8 @@ def test_unit_is_active(inside: GuestFacts, guest: Guest, service: Service, expe
 @pytest.mark.clause("service.healthy")
 def test_unit_starts_with_the_guest(inside: GuestFacts, guest: Guest, service: Service, expect: Expect) -> None:
     unit, todo = inside.unit(service.unit), f"There: systemctl enable {service.unit}"
-    seen = unit and (unit.file_state or "not installed")
-    starts = unit is not None and unit.comes_back
-    expect.that(starts, f"start of {service.unit} with {guest.name}", seen, "enabled", at=service, do=todo)
+    what, seen = f"start of {service.unit} with {guest.name}", unit and unit.file_state
+    expect.that(unit is not None and unit.comes_back, what, seen, "enabled", at=service, do=todo)
 
 
 @pytest.mark.clause("service.healthy")

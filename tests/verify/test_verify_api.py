@@ -47,7 +47,8 @@ SPECS = (
     "api_says or api_knows or has_no_ha or has_no_fencing or replication or pinned_certificate or storages or "
     "notes_ or would_ or terraform or configured_with or waits_for or every_vm or exceptions or fixes_no or "
     "core_router_is_no or is_on_its_bridge or tagged_with or bears_no_tenant or starts_ or is_protected or "
-    "hold_what or exactly_the or users_ or tokens_have or pool_holds or backup or left_out or turns"
+    "hold_what or exactly_the or users_ or tokens_have or pool_holds or "
+    "backup_job or newest_backup or last_backup or left_out or turns"
 )
 
 
@@ -140,6 +141,7 @@ def world(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[World]:
         vms = [{"vmid": int(guest.vmid), "config": config_of(at)} for at, guest in enumerate(GUESTS)]
         made.seed(vms=vms, pools=[{"poolid": "mgmt", "vms": [130, 131, 9000]}], jobs=[JOB])
         made.back_up("130,131")
+        pve.control(op="reset-counters")
         yield made
 
 
