@@ -61,7 +61,8 @@ def read_runs(client: Client, node: str, newest: Mapping[int, Archive | None]) -
         for entry in entries
         if "endtime" in entry
     ]
-    chosen = sorted(_choose(ended, newest), key=lambda task: task.upid.started_at, reverse=True)
+    wanted = set(_choose(ended, newest))
+    chosen = [task for task in ended if task in wanted]  # in PVE's order: two tasks may begin in one second
     logs = in_flight(lambda task: read_log(client, task.upid), chosen)
     return tuple(run for task, log in zip(chosen, logs, strict=True) for run in parse_runs(task.upid, task.status, log))
 

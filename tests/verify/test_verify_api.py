@@ -307,6 +307,24 @@ def test_a_list_without_the_privilege_to_see_it_whole_is_no_pass(world: World) -
     assert report.exit_status == 2
 
 
+@pytest.mark.parametrize(
+    ("privileges", "missing", "path"),
+    [
+        (["Sys.Audit", "VM.Audit", "Pool.Audit", "SDN.Audit"], "Datastore.Audit", "/storage"),
+        (["Datastore.Audit", "VM.Audit", "Pool.Audit", "SDN.Audit"], "Sys.Audit", "/"),
+    ],
+)
+def test_backups_that_may_not_be_seen_are_unknown_with_the_command_that_helps(
+    world: World, privileges: list[str], missing: str, path: str
+) -> None:
+    world.seed(roles={"MgmtAudit": privileges})
+    found = {clause.id: clause for clause in world.verify(clauses=("backup",)).clauses if clause.checks}
+    assert {clause.verdict for clause in found.values()} == {"unknown"}
+    for clause in found.values():
+        assert missing in clause.message
+        assert f"`pveum role modify MgmtAudit --privs {missing} --append 1" in clause.message
+
+
 def test_a_dead_api_is_unknown_and_nobody_waits_twice(world: World) -> None:
     world.pve.process.terminate()
     world.pve.process.wait(10)
