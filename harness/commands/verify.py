@@ -25,7 +25,7 @@ def verify(options: VerifyOptions) -> int:
 
 def keep_report(options: VerifyOptions, contract: Contract, out: Console) -> int:
     """Verify, and keep what a whole run found where `report` looks for it; a selection keeps the last whole report."""
-    if options.clauses or options.guest or options.pytest_args:
+    if options.clauses or options.profile or options.guest or options.pytest_args:
         return run_verify(options, contract=contract, console=out)
     folder = contract.state_dir / "reports"
     options = replace(options, html=options.html or folder / HTML, junit=options.junit or folder / "junit.xml")

@@ -47,10 +47,11 @@ def look_back(state_dir: Path, report: Report) -> Background:
 
 
 def _since(green: Kept | None, report: Report) -> Comparison | None:
-    """A run of a selection is held against the same clauses of the green run only."""
+    """A run of a selection, or of another view, is held against the same clauses of the green run only."""
     if green is None:
         return None
-    return compare(read_report(green.file), report, partial=bool(report.selection))
+    before = read_report(green.file)
+    return compare(before, report, partial=bool(report.selection) or report.profile != before.profile)
 
 
 def _noting(notes: list[str], read: Callable[[], T], otherwise: T) -> T:

@@ -92,7 +92,7 @@ def _properties(report: Report, clause: ClauseResult) -> Iterator[tuple[str, str
     yield from (("verdict", clause.verdict), ("message", clause.message))
     for waiver in report.waivers:
         if waiver.clause == clause.id:
-            yield from (("waiver.reason", waiver.reason), ("waiver.owner", waiver.owner or ""))
+            yield from (("waiver.reason", waiver.reason), ("waiver.owner", waiver.owner))
             yield from (("waiver.until", waiver.until.isoformat()), ("waiver.declared", waiver.declared))
 
 

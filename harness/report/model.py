@@ -34,7 +34,7 @@ class ShownWaiver:
 
     clause: str
     reason: str
-    owner: str | None
+    owner: str
     until: date
     declared: str
     expired: bool
@@ -138,6 +138,7 @@ class Report:
     retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
     network: ShownNetwork | None = None
     selection: str = ""  # what the run was limited to; empty: the whole contract
+    profile: str = "management"  # which view of the contract was asked for
 
     @property
     def counts(self) -> dict[str, int]:
@@ -158,6 +159,7 @@ def render_json(report: Report) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "site": report.site,
+        "profile": report.profile,
         "verdict": report.verdict,
         "selection": report.selection,
         "hypervisor": report.hypervisor,
