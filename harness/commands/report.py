@@ -19,7 +19,7 @@ from harness.report.compare import Comparison, Turn, compare
 from harness.report.history import History, look
 from harness.report.model import Report
 from harness.report.terminal import STYLES
-from harness.report.words import WORDS, age, duration
+from harness.report.words import WORDS, duration
 from harness.site import state_folder
 
 HTML = "report.html"
@@ -51,7 +51,9 @@ def report(site: str, options: ReportOptions) -> int:
     before, after = _pair(options)
     chosen = history.find(after)
     background = look_back(state_dir, chosen)
-    comparison = compare(history.find(before), chosen) if before else None
+    # The last green run may be the chosen one itself; what changed is asked since the green run before it.
+    earlier = history.before(chosen.started_at) if before == "green" else history
+    comparison = compare(earlier.find(before), chosen) if before else None
     if comparison is not None:
         background = replace(background, since=comparison)
         _show(comparison, out)
@@ -107,8 +109,7 @@ def _list(history: History, out: Console) -> None:
 
 def _show(found: Comparison, out: Console) -> None:
     before, after = (moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") for moment in (found.before_at, found.after_at))
-    distance = age(found.before_at, found.after_at).removesuffix(" ago")
-    out.print(f"{before} ({found.before_verdict}) -> {after} ({found.after_verdict}), {distance} later", markup=False)
+    out.print(f"{before} ({found.before_verdict}) -> {after} ({found.after_verdict})", markup=False, highlight=False)
     if found.same:
         out.print("Nothing changed.")
     for turn in found.turns:

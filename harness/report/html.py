@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from harness.evidence import Fact
 from harness.report.background import NOTHING, Background
@@ -19,6 +20,7 @@ from harness.report.words import (
     SENTENCES,
     WORDS,
     age,
+    counted,
     days_left,
     duration,
     gather,
@@ -78,8 +80,8 @@ def render_html(report: Report, background: Background = NOTHING) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=_clock, answer=_answer, specs=_specs, promise=promise_of)
-    environment.filters.update(duration=duration, gather=gather, in_words=in_words)
+    environment.filters.update(clock=_clock, answer=_answer, specs=_specs, promise=promise_of, marked=_marked)
+    environment.filters.update(duration=duration, gather=gather, in_words=in_words, counted=counted)
     now = report.started_at
     environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
     environment.tests["told_by_a_check"] = _is_told_by_a_check
@@ -140,6 +142,12 @@ def _counts(report: Report, guest: str) -> Iterator[tuple[Verdict, int]]:
 def _is_told_by_a_check(clause: ClauseResult) -> bool:
     """Whether the clause's message is one of its checks', which stands there again when the clause is open."""
     return any(check.message and clause.message.startswith(check.message) for check in clause.checks)
+
+
+def _marked(text: str) -> Markup:
+    """A command between backticks looks like one."""
+    parts = (escape(part) for part in text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _answer(fact: Fact) -> str:

@@ -130,6 +130,11 @@ def in_short(report: Report) -> str:
     return ", ".join(parts) or "The run is not whole"
 
 
+def counted(verdict: str, count: int) -> str:
+    """The word for that many: one holds, two hold."""
+    return "hold" if verdict == "pass" and count != 1 else WORDS[verdict]
+
+
 def age(moment: datetime, now: datetime) -> str:
     """How long ago, in the largest unit that fits."""
     seconds = max(0, int((now - moment).total_seconds()))

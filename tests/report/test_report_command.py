@@ -69,7 +69,7 @@ def test_the_runs_are_listed_newest_first(state: Path, capsys: pytest.CaptureFix
 def test_two_runs_are_compared(state: Path, capsys: pytest.CaptureFixture[str], asked: str) -> None:
     assert report("lab", ReportOptions(compare=asked)) == 1
     said = capsys.readouterr().out
-    assert re.search(r"\(pass\) -> 2026-11-22 \d\d:00:00 \(unknown\), 1 hour later", said)
+    assert re.search(r"\(pass\) -> 2026-11-22 \d\d:00:00 \(unknown\)\n", said)
     assert "  network.dns: not there -> broken\n    wrong now: test_it[metrics-vm01]\n    PTR <wrong>\n" in said
 
 
@@ -77,6 +77,12 @@ def test_better_is_no_failure_and_the_same_is_said(state: Path, capsys: pytest.C
     assert report("lab", ReportOptions(compare="previous..last")) == 0
     assert report("lab", ReportOptions(compare="last")) == 0
     assert "Nothing changed." in capsys.readouterr().out
+
+
+def test_green_is_the_green_run_before_the_other(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report("lab", ReportOptions(compare="green..last")) == 0
+    moments = re.findall(r"2026-11-22 (\d\d):00:00 \(pass\)", capsys.readouterr().out)
+    assert int(moments[1]) - int(moments[0]) == 2
 
 
 def test_a_comparison_can_be_a_page(state: Path) -> None:

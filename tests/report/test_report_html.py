@@ -139,6 +139,13 @@ def test_the_checks_of_a_spec_stand_together_and_what_is_wrong_first() -> None:
     assert "2 that hold a holds" in said
 
 
+def test_a_command_in_a_sentence_looks_like_one() -> None:
+    odd = check("fail", message="x: expected 1, seen 2. Declared at a:1. Next: Look with `a <b>` there")
+    assert "Look with <code>a &lt;b&gt;</code> there" in render_html(
+        report("fail", clauses=(clause("a.b", "fail", odd),))
+    )
+
+
 def test_broken_clauses_are_open_and_kept_ones_closed(text: str) -> None:
     opened = re.findall(r'<details class="clause [^>]*id="([\w.-]+)" open>', text)
     assert opened == ["network.dns", "network.address", "identity.mac-seen"]
