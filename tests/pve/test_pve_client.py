@@ -387,5 +387,5 @@ def test_a_reader_has_no_method_that_writes(served: Served, method: str) -> None
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_a_write_that_comes_to_a_readers_connections_some_other_way_is_not_sent(served: Served, method: str) -> None:
     with pytest.raises(ReadOnly, match=f"{method} .*/nodes/hv01/qemu/130"):
-        reader(served)._send(method, "/nodes/hv01/qemu/130", {})  # type: ignore[arg-type]  # that is the point
+        reader(served)._send(method, "/nodes/hv01/qemu/130", {})
     assert served.asked == []
