@@ -14,7 +14,7 @@ import urllib3
 from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 from harness.evidence import Evidence, Secret
-from harness.pve.client import IN_FLIGHT, Client, ReadOnly, Writer, connect
+from harness.pve.client import IN_FLIGHT, Client, ReadOnly, Writer, connect, require_reader
 from harness.pve.errors import (
     Absent,
     BadParameters,
@@ -389,3 +389,9 @@ def test_a_write_that_comes_to_a_readers_connections_some_other_way_is_not_sent(
     with pytest.raises(ReadOnly, match=f"{method} .*/nodes/hv01/qemu/130"):
         reader(served)._send(method, "/nodes/hv01/qemu/130", {})
     assert served.asked == []
+
+
+def test_who_only_reads_is_given_nothing_that_could_write(served: Served) -> None:
+    assert require_reader(reader(served))
+    with pytest.raises(ReadOnly, match="could write"):
+        require_reader(writer(served))
