@@ -18,6 +18,7 @@ from harness.plan import Provenance
 from harness.pve.backups import read_kept
 from harness.pve.upid import parse_upid
 from harness.report.model import Report
+from harness.report.outputs import KINDS
 from harness.verify import VerifyOptions
 from harness.verify.run import take_report
 from harness.wait import wait_until
@@ -347,9 +348,18 @@ def test_another_certificate_is_a_broken_promise_and_nothing_else_is_believed(wo
 
 
 def test_no_output_holds_the_token(world: World, tmp_path: Path) -> None:
-    files = {"json": tmp_path / "r.json", "html": tmp_path / "r.html", "junit": tmp_path / "r.xml"}
+    files = {kind: tmp_path / f"report.{kind}" for kind in KINDS}
     world.verify(**files)
     secret = (world.pve.folder / "verify.token").read_text()
-    texts = [file.read_text() for file in files.values()]
-    assert all("verify@pve!harness" in text or "GET /access/permissions" in text for text in texts)
-    assert not any(secret in text for text in texts)
+    texts = {kind: file.read_text() for kind, file in files.items()}
+    assert all("GET /access/permissions" in texts[kind] for kind in ("json", "html", "junit")), "these carry evidence"
+    assert not any(secret in text for text in texts.values())
+
+
+def test_what_was_seen_of_the_network_goes_into_the_report(world: World) -> None:
+    report = world.verify()
+    network = report.network
+    assert network is not None
+    assert (network.hypervisor_answered, network.hypervisor_version) == (True, "8.4.1")
+    assert [(bridge.name, bridge.active) for bridge in network.bridges] == [("vmbr0", None)], "no spec asked"
+    assert {guest.name: guest.state for guest in report.guests} == {"metrics-vm01": "running", "logs-vm01": "running"}
