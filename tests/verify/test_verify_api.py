@@ -362,4 +362,4 @@ def test_what_was_seen_of_the_network_goes_into_the_report(world: World) -> None
     assert network is not None
     assert (network.hypervisor_answered, network.hypervisor_version) == (True, "8.4.1")
     assert [(bridge.name, bridge.active) for bridge in network.bridges] == [("vmbr0", None)], "no spec asked"
-    assert {guest.name: guest.state for guest in report.guests} == {"metrics-vm01": "running", "logs-vm01": "running"}
+    assert {guest.name: guest.state for guest in report.guests} == {"metrics-vm01": "stopped", "logs-vm01": "stopped"}
