@@ -50,4 +50,4 @@ def _weigh(drilling: Drilling, stopped: BaseException | None) -> tuple[Result, s
     if stopped is not None:
         return "interrupted", f"it was not found out whether it holds. {stopped}"
     held = sum(one.good is True for one in drilling.evidence)
-    return "good", f"{held} checks, all good"
+    return "good", f"{held} check{'' if held == 1 else 's'}, all good"

@@ -138,7 +138,7 @@ def scratch_number(contract: Contract) -> int:
             tried=TO,
             on=f"site {contract.site}",
             happened="the inventory names no VMID for it; nothing was changed",
-            do="Declare a free number as mgmt_site.scratch_vmid in group_vars/all; a restore with --in-place needs none",
+            do="Declare a free number as mgmt_site.scratch_vmid in group_vars/all; a restore --in-place needs none",
         )
     return contract.scratch_vmid
 
