@@ -6,6 +6,7 @@ streams and exit status as ./invoke, without half a second of imports each time.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -61,6 +62,7 @@ def _read(*files: Path) -> str:
 
 def _run(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
     """In the new process: what a shell would have arranged for it, then the program."""
+    gc.freeze()  # nothing of what was imported is garbage: nobody needs to look at it again
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
