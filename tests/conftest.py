@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -16,6 +18,9 @@ LONG = {"recovery", "engine", "door", "pve", "drills"}
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab: needs root and brings the embedded lab up on this machine")
     config.addinivalue_line("markers", "recordings: needs the recorded exchanges in ../shared; skipped without them")
+    # The tests start ./invoke hundreds of times; with this, each start would compile the harness and its specs anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # A background job of a shell ignores Ctrl-C, and so would everything the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

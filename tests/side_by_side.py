@@ -46,6 +46,7 @@ class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no t
 
 def main(arguments: list[str]) -> int:
     """The exit status of pytest; 2 when the labs could not be prepared."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker would compile all tests for itself
     if lack := _alone_because():
         print(f"All tests run one after another: {lack}", flush=True)
         return _pytest(*arguments)

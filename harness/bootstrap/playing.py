@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -26,6 +27,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TMPDIR", "TZ", "USER")
 _KEPT_OF_ANSIBLE = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_VAULT_PASSWORD_FILE")
 _NOT_RUN = "Command would have run if not in check mode"
+_NO_REASON = "non-zero return code"
+_GOODBYE = re.compile(r"(?:Shared c|C)onnection to \S+ closed\.")
 _DIFF_LINES = 60
 
 Outcome = Literal["begin", "ok", "changed", "drift", "skipped", "failed"]
@@ -270,9 +273,17 @@ def _would_run(kind: str, result: Mapping[str, Any]) -> bool:
 
 def words_of(result: Mapping[str, Any]) -> str:
     """What a failed task said, in one line: apt's error lines, or the last words, or Ansible's message."""
-    told = [line.strip() for line in str(result.get("stderr") or "").splitlines() if line.strip()]
+    told = _words(result, "stderr")
+    if not told and result.get("msg") == _NO_REASON:  # `raw` has a terminal, where both streams are one
+        told = _words(result, "stdout")
     chosen = [line.removeprefix("E: ") for line in told if line.startswith("E:")] or told[-2:]
     return " ".join(chosen) or " ".join(str(result.get("msg") or "no reason given").split())
+
+
+def _words(result: Mapping[str, Any], stream: str) -> list[str]:
+    """The lines of one stream, without what ssh says when a terminal's connection is over."""
+    lines = (line.strip() for line in str(result.get(stream) or "").splitlines())
+    return [line for line in lines if line and not _GOODBYE.fullmatch(line)]
 
 
 def _hosts(stats: Mapping[str, Any]) -> list[str]:

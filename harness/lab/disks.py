@@ -36,11 +36,36 @@ ARTIFACTS_INSIDE = "/srv/artifacts"
 
 USER_ID = 1000
 
+# What looks at each boot for disks, consoles and scripts that no machine of the lab has, and what prepares for them.
+GENERATORS = (
+    "systemd-cryptsetup-generator",
+    "systemd-debug-generator",
+    "systemd-fstab-generator",
+    "systemd-getty-generator",
+    "systemd-gpt-auto-generator",
+    "systemd-hibernate-resume-generator",
+    "systemd-integritysetup-generator",
+    "systemd-rc-local-generator",
+    "systemd-run-generator",
+    "systemd-system-update-generator",
+    "systemd-sysv-generator",
+    "systemd-veritysetup-generator",
+)
+IDLE_UNITS = (
+    "systemd-journal-flush.service",
+    "systemd-remount-fs.service",
+    "systemd-sysusers.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
+)
+
 
 def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path, packages: Path) -> Path:
     """The router's machine folder, ready to be started."""
     folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC)
     upper = folder / "upper"
+    _spare(upper)
     for tree in ("router", "router-dnsmasq" if spec.router_kind == "dnsmasq" else "router-api"):
         write_tree(FILES / tree, upper, _values(spec, spec.router))
     _identify(upper, spec.router, credentials)
@@ -89,6 +114,7 @@ def write_hypervisor(spec: LabSpec, credentials: Credentials, layers: list[Path]
     """The hypervisor's machine folder; `layers` ends with the Debian tree."""
     folder = _machine(spec.hypervisor, layers=layers, inside=spec.bridge_port)
     upper = folder / "upper"
+    _spare(upper)
     write_tree(FILES / "hypervisor", upper, _values(spec, spec.hypervisor))
     write_tree(FILES / "hypervisor-installed", upper, _values(spec, spec.hypervisor))
     if spec.hypervisor_state == "bootstrapped":
@@ -114,6 +140,7 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     Machine-id and host keys are the same in every clone; making them the clone's own is the provisioner's work.
     """
     tree = IMAGE / "content"
+    _spare(tree)
     write_tree(FILES / "guest", tree, {"USER": spec.template.user})
     (tree / "etc/sudoers.d" / spec.template.user).chmod(0o440)
     write_file(tree / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
@@ -136,6 +163,14 @@ def _machine(machine: LabMachine, *, layers: list[Path], inside: str) -> Path:
     (folder / "nics").write_text(f"port-{machine.name} {inside} {mac_of(machine.address)} lan\n")
     (folder / "mounts").write_text("")
     return folder
+
+
+def _spare(tree: Path) -> None:
+    """Boot and log in with a part of the CPU time; a lab boots a dozen machines at once."""
+    write_tree(FILES / "machine", tree, {})
+    for generator in GENERATORS:
+        link(tree / "etc/systemd/system-generators" / generator, "/dev/null")
+    mask(tree, *IDLE_UNITS)
 
 
 def _values(spec: LabSpec, machine: LabMachine) -> dict[str, str]:

@@ -18,6 +18,7 @@ from harness import lab
 from harness.commands.lab import spec_of
 from harness.lab import HypervisorState, machines, paths
 from harness.site import open_contract
+from tests import front_door
 from tests.site.driver import ROOT, Ended, require_lab
 
 SECRETS = paths.SECRETS
@@ -58,16 +59,8 @@ class Installed:
         return self.invoke("bootstrap", *arguments)
 
     def invoke(self, task: str, *arguments: str) -> Ended:
-        ended = subprocess.run(
-            self.command(*arguments, task=task),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stdout + ended.stderr)
+        full = (task, f"--inventory={self.folder / 'inventory'}", *arguments)
+        return front_door.invoke(full, self.environment, limit_s=300)
 
     def inside(self, command: str, *, host: str = "hv01") -> str:
         return machines.run_inside(paths.MACHINES / host, "sh", "-c", f"cd / && {command}", tried=command).strip()

@@ -14,17 +14,10 @@ from typing import Any
 import pytest
 
 from harness import lab
+from tests import front_door
+from tests.front_door import ROOT, Ended
 
-ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended; `said` is standard output and standard error."""
-
-    status: int
-    out: str
-    said: str
+__all__ = ["ROOT", "Ended", "Site", "provisioned", "require_lab"]
 
 
 @dataclass(frozen=True)
@@ -34,16 +27,8 @@ class Site:
     state: Path
 
     def invoke(self, *arguments: str, **environment: str) -> Ended:
-        ended = subprocess.run(
-            [ROOT / "invoke", *arguments],
-            env={**os.environ, "MGMT_HARNESS_STATE": str(self.state), "COLUMNS": "200", **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stdout + ended.stderr)
+        own = {"MGMT_HARNESS_STATE": str(self.state), "COLUMNS": "200", **environment}
+        return front_door.invoke(arguments, {**os.environ, **own}, limit_s=600)
 
     def verify(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """The exit status of `verify`, and its result."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from harness.bootstrap import interfaces, pve_changes
+
+
+def as_written(content: str, path: str) -> str:
+    """How the role `repositories` reads a file with that content and mode 0644."""
+    return f"644 {hashlib.sha256(content.encode()).hexdigest()}  {path}"
 
 
 class FilterModule:
@@ -14,6 +20,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "acl_changes": pve_changes.acl_changes,
+            "as_written": as_written,
             "derive_interfaces": interfaces.derive_interfaces,
             "job_changes": pve_changes.job_changes,
             "missing_tokens": pve_changes.missing_tokens,
