@@ -70,6 +70,11 @@ def _fault(sim: Simulator, request: Mapping[str, Any]) -> None:
     sim.faults.add(_read_fault(request))
 
 
+def _take_back(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """The fault that was asked for with the same words, and no other."""
+    sim.faults.take_back(_read_fault(request))
+
+
 def _read_fault(request: Mapping[str, Any]) -> Fault:
     known = {field.name for field in fields(Fault)}
     return Fault(**{key: value for key, value in request.items() if key in known})
@@ -152,6 +157,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "reset-counters": _reset_counters,
     "fault": _fault,
     "faults": _faults,
+    "take-back": _take_back,
     "clear-faults": _clear_faults,
     "chaos": _chaos,
     "snapshot": _snapshot,

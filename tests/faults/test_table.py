@@ -1,0 +1,32 @@
+"""The table of faults is whole: each clause has one, and each is about clauses that exist."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.verify.clauses import load_clauses
+from tests.faults.table import FAULTS
+from tests.site.driver import ROOT
+
+CLAUSES = load_clauses(ROOT / "specs/clauses.yml")
+
+
+def test_every_clause_has_a_fault() -> None:
+    assert set(CLAUSES.by_id) - {fault.fails[0] for fault in FAULTS} == set()
+
+
+def test_faults_are_about_clauses_that_exist() -> None:
+    assert {clause for fault in FAULTS for clause in (*fault.fails, *fault.unknown)} <= set(CLAUSES.by_id)
+
+
+def test_no_clause_is_both_red_and_unknown() -> None:
+    assert [fault.what for fault in FAULTS if set(fault.fails) & set(fault.unknown)] == []
+
+
+def test_each_fault_has_a_name_of_its_own() -> None:
+    assert [what for what, count in Counter(fault.what for fault in FAULTS).items() if count > 1] == []
+
+
+def test_each_fault_is_told_by_its_words() -> None:
+    """The same words for two faults could be the finding of the other."""
+    assert all(len(fault.says) > 20 for fault in FAULTS)
