@@ -23,7 +23,7 @@ CRASHED = ("Traceback", "The spec itself broke", "INTERNALERROR")
 
 @dataclass(frozen=True)
 class Fault:
-    """`fails` must be red, `unknown` not be judged, and all other clauses hold; `says` is what the first of them says."""
+    """`fails` must be red, `unknown` not be judged, all other clauses hold; `says` is what the first of them says."""
 
     what: str
     fails: tuple[str, ...]
@@ -44,9 +44,7 @@ def _verdicts(fault: Fault, look: Look) -> Iterator[str]:
     for verdict, wanted in (("fail", fault.fails), ("unknown", fault.unknown)):
         seen = {clause.id for clause in look.report.clauses if clause.verdict == verdict}
         yield from (f"{clause} should be {verdict}, and is not" for clause in sorted(set(wanted) - seen))
-        yield from (
-            f"{clause} is {verdict} as well: {_said(look, clause)}" for clause in sorted(seen - set(wanted))
-        )
+        yield from (f"{clause} is {verdict} as well: {_said(look, clause)}" for clause in sorted(seen - set(wanted)))
     for clause in look.report.clauses:
         if clause.verdict in ("pending", "waived") or (clause.verdict == "unasserted" and clause.checks):
             yield f"{clause.id} is {clause.verdict}"

@@ -34,7 +34,12 @@ PLATFORM = (
         "Debian 13",
         ("platform.debian",),
         "base system: expected debian, 12, bookworm, seen debian, 13, trixie",
-        edited(HYPERVISOR, "/usr/lib/os-release", r'(?s)VERSION_ID="12"(.*)CODENAME=bookworm', r'VERSION_ID="13"\1CODENAME=trixie'),
+        edited(
+            HYPERVISOR,
+            "/usr/lib/os-release",
+            r'(?s)VERSION_ID="12"(.*)CODENAME=bookworm',
+            r'VERSION_ID="13"\1CODENAME=trixie',
+        ),
     ),
     Fault(
         "another architecture",

@@ -35,7 +35,7 @@ def foreign_vm(**keys: str) -> Way:
 def arp_from(mac: str) -> str:
     """One frame on the segment, from the router's link and under another MAC."""
     frame = f"bytes.fromhex('{'ff' * 6}{mac.replace(':', '')}0806') + bytes(46)"
-    return f'python3 -c "import socket; s = socket.socket(17, 3); s.bind((\'lan0\', 0)); s.send({frame})"'
+    return f"python3 -c \"import socket; s = socket.socket(17, 3); s.bind(('lan0', 0)); s.send({frame})\""
 
 
 def frame_from_a_stranger() -> Way:
@@ -114,8 +114,7 @@ FAULTS = (
                 (
                     MGMT,
                     "  core_router: core-rt01\n",
-                    "  core_router: core-rt01\n"
-                    f"  exceptions: [{{vmid: 900, reason: moves out, until: {YESTERDAY}}}]\n",
+                    f"  core_router: core-rt01\n  exceptions: [{{vmid: 900, reason: moves out, until: {YESTERDAY}}}]\n",
                 )
             ),
         ),

@@ -42,8 +42,8 @@ CPUINFO = "".join(
 # Those who log in see the files on the left in the places on the right; so does the simulator with its own.
 SSH = {"meminfo": "/proc/meminfo", "class": "/sys/class", "module": "/sys/module"}
 API = {"meminfo": "/proc/meminfo", "cpuinfo": "/proc/cpuinfo", "block": "/sys/block"}
-KVM = "touch /dev/kvm; mount --bind /dev/null /dev/kvm"
-NO_KVM = "umount /dev/kvm; rm /dev/kvm"
+KVM = "ln -s null /dev/kvm"  # it can be opened, and that is all that is asked of it
+NO_KVM = "rm /dev/kvm"
 
 
 def declare(inventory: Path, target: Path) -> None:
@@ -85,7 +85,9 @@ def disguise() -> None:
 
 
 def _files() -> Mapping[str, str]:
-    meminfo = re.sub(r"(?m)^(MemTotal|MemFree|MemAvailable):.*", rf"\1: {MEMORY_KIB} kB", Path("/proc/meminfo").read_text())
+    meminfo = re.sub(
+        r"(?m)^(MemTotal|MemFree|MemAvailable):.*", rf"\1: {MEMORY_KIB} kB", Path("/proc/meminfo").read_text()
+    )
     return {
         "meminfo": meminfo,
         "cpuinfo": CPUINFO,

@@ -16,7 +16,6 @@ from tests.faults.ways import (
     edited,
     edited_behind_the_api,
     ran,
-    together,
     while_stopped,
     written,
 )
@@ -178,7 +177,7 @@ GUEST_FAULTS = (
     Fault(
         "a core router that is a VM here",
         (*CORE, "identity.no-strangers"),
-        f"VMs with the core router's name: expected none, seen 900",
+        "VMs with the core router's name: expected none, seen 900",
         called(
             "POST",
             f"/nodes/{HYPERVISOR}/qemu",

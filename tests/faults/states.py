@@ -105,9 +105,7 @@ STATES = (
     State(
         "unreachable",
         "factory-vm01",
-        until_it_answers(
-            "198.18.99.35", ran(HYPERVISOR, "ip link set tap135i0 down", "ip link set tap135i0 up")
-        ),
+        until_it_answers("198.18.99.35", ran(HYPERVISOR, "ip link set tap135i0 down", "ip link set tap135i0 up")),
         ANSWERS_NOBODY,
     ),
 )

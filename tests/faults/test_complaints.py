@@ -13,7 +13,9 @@ from tests.faults.fault import Fault, complaints, red_specs
 from tests.report.values import check, clause, report
 
 HERE = "tests/faults/test_complaints.py:1"
-SAID = f"PTR 198.18.99.30: expected metrics-vm01, seen wrong. Declared at {HERE}. Next: ./invoke router.check --site lab"
+SAID = (
+    f"PTR 198.18.99.30: expected metrics-vm01, seen wrong. Declared at {HERE}. Next: ./invoke router.check --site lab"
+)
 FAULT = Fault("PTR wrong", ("network.dns",), "seen wrong", lambda _: nullcontext())
 BLIND = replace(FAULT, unknown=("network.address",))
 PASSES = clause("network.bridge", "pass", check("pass"))

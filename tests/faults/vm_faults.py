@@ -108,7 +108,9 @@ def drill_fault(name: str, what: str, says: str, **changes: Any) -> Fault:
 
 DRILLED = (
     drill_fault("reboot", "long ago", "drill reboot: expected a good one in the last", last_good=LONG_AGO),
-    drill_fault("tenant-loss", "failed", "failed: dashboards-vm01 is gone", result="bad", message="dashboards-vm01 is gone"),
+    drill_fault(
+        "tenant-loss", "failed", "failed: dashboards-vm01 is gone", result="bad", message="dashboards-vm01 is gone"
+    ),
     drill_fault("router-alone", "cut off", "was cut off, and what it changed may not be put back", result="unfinished"),
     drill_fault("restore", "failed", "failed: it does not boot", result="bad", message="it does not boot"),
     drill_fault("rebuild", "long ago", "drill rebuild: expected a good one in the last", last_good=LONG_AGO),

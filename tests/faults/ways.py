@@ -42,7 +42,7 @@ def together(*ways: Way) -> Way:
 # --- through PVE's API ---------------------------------------------------------------------------------------------
 
 
-def called(method: str, path: str, **form: str) -> Way:
+def called(method: str, path: str, /, **form: str) -> Way:
     """A call as somebody in the web interface would make it; `_` in a key stands for `-`."""
 
     @contextmanager
