@@ -94,7 +94,7 @@ def plan(
     _end(run(_folder(inventory), site, guest, as_json=json))
 
 
-@task(help={**SITE, **GUEST, **JSON, "yes": "do not ask"})
+@task(help={**SITE, **GUEST, **JSON, "yes": "do not ask", "without-backups": "make no first backups"})
 def provision(
     _: Context,
     site: str = "lab",
@@ -102,11 +102,12 @@ def provision(
     guest: str | None = None,
     yes: bool = False,
     json: bool = False,
+    without_backups: bool = False,
 ) -> None:
-    """Create the VMs the inventory declares; what exists is left alone."""
+    """Create the VMs the inventory declares, each with its first backup; what exists is left alone."""
     from harness.commands.provision import provision as run
 
-    _end(run(_folder(inventory), site, guest, yes=yes, as_json=json))
+    _end(run(_folder(inventory), site, guest, yes=yes, as_json=json, backups=not without_backups))
 
 
 @task(help={**SITE, **GUEST_TO, **JSON, "without-backup": "there need be no young backup", "yes": "do not ask"})
@@ -190,6 +191,9 @@ def restore(
         **SITE,
         "guest": "only the checks of this VM",
         "clause": "only this clause, or all below a prefix; may be given again",
+        "profile": "a view of the contract: management, tenant-separation or bootstrap-authority",
+        "k": "pytest's -k: only checks whose name matches",
+        "m": "pytest's -m: only checks with this mark: critical, major, minor, api, host, guest, router, net, drill",
         "json": "write the result to this file; - for standard output",
         "junit": "write JUnit XML to this file",
         "html": "write the report to this file",
@@ -201,7 +205,10 @@ def verify(
     site: str = "lab",
     inventory: str | None = None,
     clause: list[str] | None = None,
+    profile: str | None = None,
     guest: str | None = None,
+    k: str = "",
+    m: str = "",
     json: str | None = None,
     junit: str | None = None,
     html: str | None = None,
@@ -217,11 +224,12 @@ def verify(
         site=site,
         inventory=_folder(inventory),
         clauses=tuple(clause or ()),
+        profile=profile,
         guest=guest,
         json=_path(json),
         html=_path(html),
         junit=_path(junit),
-        pytest_args=tuple(shlex.split(pytest)),
+        pytest_args=(*(["-k", k] if k else []), *(["-m", m] if m else []), *shlex.split(pytest)),
     )
     _end(run(options))
 

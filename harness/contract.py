@@ -97,11 +97,23 @@ class Nic:
 
 @dataclass(frozen=True)
 class Service:
-    """A workload's unit with the TCP ports it listens on and the address that says it is healthy."""
+    """A workload's unit with the ports it listens on and the address that says it is healthy."""
 
     unit: str
-    ports: tuple[int, ...]
+    ports: tuple[int, ...]  # TCP
     health_url: str | None
+    udp_ports: tuple[int, ...] = ()
+    assumed: str | None = None  # why this is a guess, where nobody has decided yet
+    declared: Declared = field(default=Declared(Path(), 0), compare=False, repr=False)
+
+    @property
+    def said(self) -> str:
+        return f"{self.unit} (assumed: {self.assumed})" if self.assumed else self.unit
+
+    @property
+    def listens(self) -> frozenset[str]:
+        """Its ports as `tcp 9090`."""
+        return frozenset((*(f"tcp {port}" for port in self.ports), *(f"udp {port}" for port in self.udp_ports)))
 
 
 @dataclass(frozen=True)
@@ -311,13 +323,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Waiver:
-    """A clause that does not apply here, with its reason and its last day."""
+    """A clause that does not apply here, with its reason and its last day.
+
+    `may_hold`: the promise holds on some machines, so a clause that passes does not make the waiver superfluous.
+    """
 
     clause: str
     reason: str
-    owner: str | None
+    owner: str
     until: date
     declared: Declared
+    may_hold: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import json
 import shutil
 import socket
@@ -108,6 +109,37 @@ def tcp_open(address: str, port: int, timeout_s: float = 3.0) -> bool:
         return False
     except OSError as failure:
         raise _silent("connect", address, port, failure) from failure
+
+
+def http_status(url: str, address: str, timeout_s: float = 3.0) -> str:
+    """How the server at `address` answers a GET of `url`, as `200 OK`; redirects are answers, not followed.
+
+    The address is the caller's, so that a name that leads elsewhere is not this question's business.
+    """
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+    connection = http.client.HTTPConnection(parts.hostname or "", port, timeout=timeout_s)
+    try:
+        plain = socket.create_connection((address, port), timeout=timeout_s)
+        connection.sock = (
+            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
+            if parts.scheme == "https"
+            else plain
+        )
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return f"{answer.status} {answer.reason}".strip()
+    except (OSError, http.client.HTTPException) as failure:
+        why = _why(failure) if isinstance(failure, OSError) else "its answer is no HTTP"
+        raise errors.Unreachable(
+            tried=f"ask {url}",
+            on=f"{address} port {port}",
+            happened=why or "no answer",
+            do="Look whether the service runs and listens there",
+        ) from failure
+    finally:
+        connection.close()
 
 
 def ssh_banner(address: str, port: int = 22, timeout_s: float = 3.0) -> str:

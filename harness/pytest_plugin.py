@@ -22,11 +22,21 @@ from harness.verify.chain import chains_of
 from harness.verify.clauses import load_clauses
 from harness.verify.outcome import weigh_phase
 from harness.verify.run_record import RunRecord
-from harness.verify.selection import is_wanted, require_guest, require_known_waivers, tie_specs
+from harness.verify.selection import (
+    MARKS,
+    SERVICES,
+    is_wanted,
+    mark,
+    require_guest,
+    require_known_waivers,
+    services_of,
+    tie_specs,
+    without_empty,
+)
 from harness.verify.site_view import SiteView
 from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE
 
-pytest_plugins = ["harness.verify.fixtures"]
+pytest_plugins = ["harness.verify.fixtures", "harness.verify.recovery_fixtures"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--clause", action="append", default=[], metavar="ID", help="only this clause, or all below a prefix"
     )
+    group.addoption("--profile", default=None, metavar="NAME", help="a view of the contract (default: the site's own)")
     group.addoption("--guest", default=None, metavar="NAME", help="only the checks of this guest")
     group.addoption("--json", type=Path, default=None, metavar="FILE", dest="contract_json", help="write JSON")
     group.addoption("--html", type=Path, default=None, metavar="FILE", dest="contract_html", help="write the report")
@@ -46,6 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id): the promise of clauses.yml this spec proves")
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
     try:
         record = config.stash[RECORD] = _start(config)
     except HarnessError as error:
@@ -65,13 +78,14 @@ def _start(config: pytest.Config) -> RunRecord:
     """Everything that can be wrong with the request is found here, before anything is looked at."""
     folder, whole = _specs(config)
     clauses = load_clauses(folder / "clauses.yml")
-    chosen = clauses.select(config.getoption("clause"))
     contract = _contract(config)
+    profile = clauses.profile(config.getoption("profile"), contract.authority)
+    chosen = clauses.select(config.getoption("clause"), profile)
     require_known_waivers(contract, clauses)
     guest = cast("str | None", config.getoption("guest"))
     if guest is not None:
         require_guest(contract, guest)
-    return RunRecord(contract=contract, clauses=clauses, chosen=chosen, guest=guest, whole=whole)
+    return RunRecord(contract=contract, clauses=clauses, chosen=chosen, guest=guest, whole=whole, profile=profile.name)
 
 
 def _specs(config: pytest.Config) -> tuple[Path, bool]:
@@ -105,6 +119,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "guest_bridge": {guest.nic.bridge: guest.nic.bridge for guest in contract.guests},
         "responsibility": {name: name for name in RESPONSIBILITIES},
     }
+    for kind in SERVICES & set(metafunc.fixturenames):
+        pairs = services_of(contract, kind)
+        ids = [f"{guest.name}-{service.unit}" for guest, service in pairs]
+        metafunc.parametrize(("guest", kind), pairs, ids=ids)
+        declared.pop("guest")
     for name, values in declared.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, list(values.values()), ids=list(values))
@@ -115,10 +134,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """First of all plugins: what -k and -m take away later is asserted all the same, only not selected."""
     record = config.stash[RECORD]
     try:
-        specs = tie_specs(items, record.clauses)
+        specs = tie_specs(without_empty(items), record.clauses)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    record.asserted |= {spec.clause for spec in specs}
+    for spec in specs:
+        record.asserted[spec.clause] += 1
+        mark(spec, record.clauses.by_id[spec.clause])
     wanted = {spec.item.nodeid: spec for spec in specs if is_wanted(spec, chosen=record.chosen, guest=record.guest)}
     config.hook.pytest_deselected(items=[spec.item for spec in specs if spec.item.nodeid not in wanted])
     items[:] = [spec.item for spec in wanted.values()]

@@ -15,7 +15,8 @@ from harness.verify.site_view import SiteView
 ROUTER = "./invoke router.check"
 BOOTSTRAP = "./invoke bootstrap"
 RAISE = "Look at /etc/network/interfaces of the hypervisor, then run ifreload -a there"
-CORE_PORTS = frozenset({53, 67, 547})  # DNS, and DHCP's server ports in both protocols
+# DNS, also over TLS; DHCP's server ports in both protocols; BGP and RIP.
+CORE_PORTS = frozenset({53, 853, 67, 547, 179, 520, 521})
 
 
 @pytest.mark.clause("network.reservation")
@@ -139,7 +140,7 @@ def test_listens_for_neither_dns_nor_dhcp(inside: GuestFacts, guest: Guest, expe
 
 @pytest.mark.clause("network.no-core-services")
 def test_forwards_no_packets(inside: GuestFacts, guest: Guest, expect: Expect) -> None:
-    expect(f"forwarding inside {guest.name}", inside.forwards, False, at=guest, do="Set net.ipv4.ip_forward to 0 there")
+    expect(f"forwarding inside {guest.name}", inside.forwards, (), at=guest, do="Set net.ipv4.ip_forward to 0 there")
 
 
 @pytest.mark.clause("network.no-core-services")
@@ -149,7 +150,8 @@ def test_translates_no_addresses(inside: GuestFacts, guest: Guest, expect: Expec
 
 @pytest.mark.clause("network.no-core-services")
 def test_declares_no_core_service(guest: Guest, expect: Expect) -> None:
-    seen = [f"{one.unit} on {port}" for one in guest.services for port in one.ports if port in CORE_PORTS]
+    ports = [(one.unit, port) for one in guest.services for port in (*one.ports, *one.udp_ports)]
+    seen = [f"{unit} on {port}" for unit, port in ports if port in CORE_PORTS]
     expect(f"core services declared for {guest.name}", seen, [], at=guest, do="Move it to the core router")
 
 

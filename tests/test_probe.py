@@ -131,6 +131,31 @@ def saying(words: bytes) -> Iterator[int]:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "200 OK"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", "302 Found"),
+        (b"HTTP/1.0 503 Service Unavailable\r\n\r\n", "503 Service Unavailable"),
+    ],
+)
+def test_health_is_the_status_at_the_address_that_is_asked(words: bytes, said: str) -> None:
+    with saying(words) as port:
+        # The name leads nowhere: only the address counts.
+        assert probe.http_status(f"http://vm.invalid:{port}/health", LOOPBACK) == said
+
+
+def test_what_speaks_no_http_has_no_health() -> None:
+    with saying(b"220 mail\r\n") as port, pytest.raises(errors.Unreachable, match="its answer is no HTTP"):
+        probe.http_status(f"http://vm.invalid:{port}/", LOOPBACK)
+
+
+def test_nobody_has_no_health() -> None:
+    url = f"http://vm.invalid:{free_port()}/"
+    with pytest.raises(errors.Unreachable, match=r"ask http://vm\.invalid:\d+/ on 127\.0\.0\.1"):
+        probe.http_status(url, LOOPBACK)
+
+
 def test_reads_a_banner() -> None:
     with saying(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u7\r\n") as port:
         assert probe.ssh_banner(LOOPBACK, port) == "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u7"

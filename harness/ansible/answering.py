@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -16,15 +17,24 @@ from harness.plan.marks import tags_of
 from harness.pve import wire
 
 
-def answers_of_plan(contract: Contract, plan: Plan) -> dict[str, Answer]:
-    """What a run would change; of every guest of the site, so that each asker finds its own."""
+def answers_of_plan(contract: Contract, plan: Plan, due: Collection[str] = ()) -> dict[str, Answer]:
+    """What a run would change; of every guest of the site, so that each asker finds its own.
+
+    `due` are the guests that would get their first backup.
+    """
     changes = {change.guest: change for change in plan.changes}
-    return {guest.name: _planned(contract, guest, plan, changes.get(guest.name)) for guest in contract.guests}
+    answers = {guest.name: _planned(contract, guest, plan, changes.get(guest.name)) for guest in contract.guests}
+    for name in due:
+        if name not in changes:
+            answers[name] |= {"changed": True, "kind": "backup", "msg": f"{answers[name]['msg']}, without any backup"}
+    return answers
 
 
 def answers_of_run(contract: Contract, done: Provisioned) -> dict[str, Answer]:
     """What a run has changed."""
-    planned, results = answers_of_plan(contract, done.plan), {result.guest: result for result in done.results}
+    results = {result.guest: result for result in done.results}
+    saved = [name for name, result in results.items() if result.outcome == "saved"]
+    planned = answers_of_plan(contract, done.plan, saved)
     return {name: _done(answer, results[name]) if name in results else answer for name, answer in planned.items()}
 
 

@@ -57,7 +57,7 @@ def _build(site: Path, names: Set[str], request: Request) -> dict[str, Answer]:
     if request.check:
         found = provisioning.make_plan(contract, only)
         refuse(found, contract)
-        answers = answers_of_plan(contract, found)
+        answers = answers_of_plan(contract, found, provisioning.due_backups(contract, only))
     else:
         done = provisioning.carry_out(contract, _reporter(request.tell), only)
         for retry in done.retries:

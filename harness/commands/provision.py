@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +24,43 @@ def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int
     """Say what `provision` would do; 2 when it would refuse."""
     contract = open_contract(inventory, site)
     found = provisioning.make_plan(contract, _only(guest))
+    due = provisioning.due_backups(contract, _only(guest))
     if as_json:
-        print(json.dumps(render_plan(contract, found), indent=2))
+        print(json.dumps({**render_plan(contract, found), "first_backups": list(due)}, indent=2))
     else:
-        show_plan(found, console())
+        show_plan(found, console(), due)
     return 2 if found.refusals else 0
 
 
 @front
-def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_json: bool) -> int:
-    """Make what is missing; 0 when every guest is there."""
+def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_json: bool, backups: bool = True) -> int:
+    """Make what is missing; 0 when every guest is there, and has a backup unless `backups` is off."""
     contract = open_contract(inventory, site)
     out = console(to_stderr=as_json)
-    if sys.stdin.isatty() and not yes and not _agreed(contract, guest, out):
+    if sys.stdin.isatty() and not yes and not _agreed(contract, guest, out, backups=backups):
         out.print("Nothing was changed.")
         return 0
-    done = build(contract, guest, out)
+    done = build(contract, guest, out, backups=backups)
     if as_json:
         print(json.dumps(render_provisioned(contract, done), indent=2))
     return 2 if done.failed else 0
 
 
-def build(contract: Contract, guest: str | None, out: Console) -> Provisioned:
+def build(contract: Contract, guest: str | None, out: Console, *, backups: bool = True) -> Provisioned:
     """Provision with live progress and a summary at the end."""
     with GuestProgress(out) as progress:
-        done = provisioning.carry_out(contract, progress.report, _only(guest))
+        done = provisioning.carry_out(contract, progress.report, _only(guest), backups=backups)
     show_provisioned(done, out)
     return done
 
 
-def show_plan(found: Plan, out: Console) -> None:
+def show_plan(found: Plan, out: Console, due: Sequence[str] = ()) -> None:
     for change in found.changes:
         out.print(f"{change.kind} {change.guest} (VM {change.vmid}): {change.detail}", markup=False)
         if change.clone is not None:
             out.print(f"    {change.clone}", markup=False)
+    if due:
+        out.print(f"first backup: {', '.join(due)}", markup=False)
     _show_notes(found, out)
     for refusal in found.refusals:
         out.print(f"refused: {refusal.reason}. {refusal.do}.", style="bold red", markup=False)
@@ -131,12 +135,13 @@ def _failures(done: Provisioned) -> dict[str, list[str]]:
     return found
 
 
-def _agreed(contract: Contract, guest: str | None, out: Console) -> bool:
+def _agreed(contract: Contract, guest: str | None, out: Console, *, backups: bool) -> bool:
     """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
     found = provisioning.make_plan(contract, _only(guest))
-    if found.empty or found.refusals:
+    due = provisioning.due_backups(contract, _only(guest)) if backups else ()
+    if (found.empty and not due) or found.refusals:
         return True
-    show_plan(found, out)
+    show_plan(found, out, due)
     return out.input(f"Do this on {contract.hypervisor.fqdn}? [y/N] ").strip().lower() in {"y", "yes"}
 
 

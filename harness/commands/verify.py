@@ -26,7 +26,7 @@ def verify(options: VerifyOptions) -> int:
 
 def keep_report(options: VerifyOptions, contract: Contract, out: Console) -> int:
     """Verify, and keep what a whole run found where `report` looks for it; a selection keeps the last whole report."""
-    if not (options.clauses or options.guest or options.pytest_args):
+    if not (options.clauses or options.profile or options.guest or options.pytest_args):
         folder = contract.state_dir / "reports"
         folder.mkdir(parents=True, exist_ok=True)
         options = replace(options, html=options.html or folder / HTML, junit=options.junit or folder / "junit.xml")

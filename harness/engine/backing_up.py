@@ -43,12 +43,18 @@ def back_up(
     """PVE makes one backup at a time on a node, and so does this. Everything is checked before the first one."""
     guests = [guest_named(contract, name, to=TO) for name in names]
     with changing(contract, looks, report):
-        storage = target_storage(contract, client)
-        require(contract, _needs(contract, guests, storage), client, reader, to=TO)
-        for guest in guests:
-            _require_backupable(contract, client, reader, guest)
+        storage = require_backups(contract, client, reader, guests)
         shared = Shared(contract, client, looks, journal_of(contract), report, 0.0)
         return tuple(back_up_one(shared, guest, storage) for guest in guests)
+
+
+def require_backups(contract: Contract, client: Client, reader: Client, guests: Sequence[Guest]) -> str:
+    """The storage the backups of these guests go to, when all of them can be made now."""
+    storage = target_storage(contract, client)
+    require(contract, _needs(contract, guests, storage), client, reader, to=TO)
+    for guest in guests:
+        _require_backupable(contract, client, reader, guest)
+    return storage
 
 
 def back_up_one(shared: Shared, guest: Guest, storage: str) -> BackedUp:

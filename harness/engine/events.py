@@ -46,7 +46,7 @@ class GuestResult:
 
     guest: str
     vmid: int
-    outcome: Literal["created", "finished", "rebuilt", "restored", "destroyed", "failed"] = "failed"
+    outcome: Literal["created", "finished", "rebuilt", "restored", "destroyed", "saved", "failed"] = "failed"
     mode: str | None = None  # linked or full, and why
     seconds: dict[Step, float] = field(default_factory=dict)
     upids: list[str] = field(default_factory=list)

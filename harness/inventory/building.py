@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Model)
 _OURS = "mgmt_"
 _SITE_KEYS = {"mgmt_site": models.Site, "mgmt_mac_namespace": models.MacNamespace}
 _HOST_KEYS = {"mgmt_hypervisor": models.Hypervisor, "mgmt_router": models.Router}
-KNOWN_KEYS = {*_SITE_KEYS, *_HOST_KEYS, "mgmt_waivers", "mgmt_vm", "mgmt_vm_defaults"}
+KNOWN_KEYS = {*_SITE_KEYS, *_HOST_KEYS, "mgmt_waivers", "mgmt_workloads", "mgmt_vm", "mgmt_vm_defaults"}
 
 
 def build(raw: RawSite) -> tuple[Inventory, list[Problem]]:
@@ -52,6 +52,7 @@ class _Builder:
             settings=settings,
             namespace=namespace,
             waivers=tuple(self._waivers()),
+            workloads=dict(self._workloads()),
             declared_segments=self._segments() if is_ours else {},
             hosts={name: self._host(host, domain, named, is_ours=is_ours) for name, host in raw.hosts.items()},
             variables=raw.variables,
@@ -108,6 +109,18 @@ class _Builder:
         for place, value in enumerate(variable.value):
             part = Variable(value, variable.document, (*variable.prefix, place))
             yield WaiverEntry(self._model(models.Waiver, part, ("mgmt_waivers", place)), part.at())
+
+    def _workloads(self) -> Iterator[tuple[str, models.Workload]]:
+        variable = self.raw.variables.get("mgmt_workloads")
+        if variable is None or variable.value is None:
+            return
+        if not isinstance(variable.value, dict):
+            found, expected = shown(variable.value), "a mapping of responsibilities"
+            self.problems.append(error(variable.at(), ("mgmt_workloads",), found=found, expected=expected))
+            return
+        for name, value in variable.value.items():
+            part = Variable(value, variable.document, (*variable.prefix, name))
+            yield str(name), self._model(models.Workload, part, ("mgmt_workloads", str(name)))
 
     def _segments(self) -> dict[str, Segment | None] | None:
         variable = self.raw.variables.get("deevnet_vlans")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
 
 
 class Unsound(Exception):
@@ -64,7 +66,7 @@ def _only_date(value: Any) -> Any:
     raise PydanticCustomError("not_date", "a date such as 2027-01-31")
 
 
-def unique(values: list[str]) -> list[str]:
+def unique(values: list[T]) -> list[T]:
     if len(set(values)) != len(values):
         raise PydanticCustomError("doubled", "each entry once")
     return values

@@ -101,8 +101,12 @@ class Site(Model):
 class Waiver(Model):
     clause: ClauseId = Field(description="the id of a clause, such as hardware.memory")
     reason: Reason = Field(description="why the clause does not apply here")
-    owner: Reason | None = None
+    owner: Reason = Field(description="who answers for the waiver")
     until: Day = Field(description="the last day of the waiver")
+    may_hold: bool = Field(
+        False,
+        description="the promise holds on some machines: a clause that passes is no reason to take the waiver out",
+    )
 
 
 class MacNamespace(Model):
@@ -318,13 +322,26 @@ class Hypervisor(Model):
     )
 
 
+# An address may name the VM by {fqdn} or {name}; any other brace is a slip of the pen.
+HEALTH = r"^https?://([^\s{}]|\{fqdn\}|\{name\})+$"
+
 # --- A management VM ------------------------------------------------------------------------------------------------
 
 
 class Service(Model):
     unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target)$")]
-    ports: list[Port] = Field([])
-    health: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(None, description="http(s)://…")
+    ports: Annotated[list[Port], AfterValidator(unique)] = Field([], description="TCP ports it listens on")
+    udp_ports: Annotated[list[Port], AfterValidator(unique)] = Field([], description="UDP ports it listens on")
+    health: Annotated[str, Field(pattern=HEALTH)] | None = Field(
+        None, description="http(s)://…; {fqdn} and {name} stand for the VM's own"
+    )
+
+
+class Workload(Model):
+    """An entry of `mgmt_workloads`: what every VM with this responsibility runs."""
+
+    services: Annotated[list[Service], Field(min_length=1)]
+    assumed: Reason | None = Field(None, description="why this is a guess, where nobody has decided yet")
 
 
 class Vm(Model):
@@ -352,7 +369,7 @@ class Vm(Model):
     ephemeral_disks: Annotated[list[Slot], AfterValidator(unique)] = Field(
         [], description="disks besides the template's that a rebuild may destroy, such as scsi1"
     )
-    services: list[Service] = Field([])
+    services: list[Service] = Field([], description="what it runs besides the workloads of its responsibilities")
     ssh: Ssh
 
 

@@ -66,8 +66,9 @@ def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
         records=tuple(_records(inventory, domain)),
         planned=dict(settings.planned),
         waivers=tuple(
-            Waiver(entry.waiver.clause, entry.waiver.reason, entry.waiver.owner, entry.waiver.until, entry.declared)
+            Waiver(one.clause, one.reason, one.owner, one.until, entry.declared, one.may_hold)
             for entry in inventory.waivers
+            for one in [entry.waiver]
         ),
         exceptions=tuple(
             AllowedStranger(VmId(one.vmid), one.reason, one.until, inventory.at("mgmt_site", "exceptions", place))
@@ -303,11 +304,30 @@ def _guest(inventory: Inventory, host: Host, segments: Mapping[str, Segment]) ->
         cnames=tuple(f"{name}.{inventory.domain}" for name in interface.dns.cnames or ()),
         start_order=vm.start_order,
         start_delay_s=vm.start_delay_s,
-        services=tuple(Service(one.unit, tuple(one.ports), one.health) for one in vm.services),
+        services=tuple(_services(inventory, host, vm)),
         ssh=_ssh(inventory, vm.ssh),
         declared=host.at("mgmt_vm"),
         ephemeral_disks=frozenset(vm.ephemeral_disks),
     )
+
+
+def _services(inventory: Inventory, host: Host, vm: models.Vm) -> Iterator[Service]:
+    """Those of its responsibilities' workloads, then its own; what a VM says of a unit itself has precedence."""
+    own = [_service(host, one, host.at("mgmt_vm", "services", place)) for place, one in enumerate(vm.services)]
+    taken = {service.unit for service in own}
+    for name in vm.responsibilities:
+        workload = inventory.workloads.get(name)
+        for place, one in enumerate(workload.services if workload else ()):
+            if one.unit not in taken:
+                taken.add(one.unit)
+                at = inventory.at("mgmt_workloads", name, "services", place)
+                yield replace(_service(host, one, at), assumed=workload.assumed if workload else None)
+    yield from own
+
+
+def _service(host: Host, said: models.Service, declared: Declared) -> Service:
+    health = said.health.replace("{fqdn}", host.fqdn).replace("{name}", host.name) if said.health else None
+    return Service(said.unit, tuple(said.ports), health, tuple(said.udp_ports), declared=declared)
 
 
 def _reservations(inventory: Inventory) -> Iterator[Reservation]:

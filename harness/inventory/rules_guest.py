@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -12,18 +11,12 @@ from harness.contract import Mac, Segment
 from harness.inventory.fields import Unsound
 from harness.inventory.models import RESPONSIBILITIES, Hypervisor, Interface, Vm
 from harness.inventory.problems import KeyPath, Problem, error, shown
+from harness.inventory.rules_workload import CORE_EXPECTED, CORE_HINT, core_services
 from harness.inventory.site import UNKNOWN, Host, Inventory, parse_address
 from harness.inventory.typed import close_to, one_of
 
 _CORE_GROUPS = frozenset({"routers", "dns_servers", "dhcp_servers"})
 _CORE_ROLES = frozenset({"dns", "dhcp", "nat", "router", "routing", "gateway", "firewall", "core", "edge"})
-_CORE_UNITS = re.compile(
-    r"^(dnsmasq|named|bind9|unbound|pdns|pdns-recursor|knot|nsd|coredns|isc-dhcp-server|dhcpd|kea-dhcp\S*|frr|bird|radvd)"
-    r"(@.*)?\.(service|socket)$"
-)
-_CORE_PORTS = frozenset({53, 67, 547})
-_CORE_EXPECTED = "no core network service on a VM"
-_CORE_HINT = "DNS, DHCP, NAT and routing stay on the core router"
 
 
 def guest_problems(site: Inventory, guest: Host, vm: Vm) -> Iterator[Iterator[Problem]]:
@@ -91,19 +84,15 @@ def _core_service(guest: Host, vm: Vm) -> Iterator[Problem]:
     for group in sorted(_CORE_GROUPS & set(guest.groups)):
         at = guest.entries.get(group, guest.declared)
         found = f"the management VM {guest.name} in the group {group}"
-        yield error(at, (group, guest.name), found=found, expected=_CORE_EXPECTED, hint=_CORE_HINT)
+        yield error(at, (group, guest.name), found=found, expected=CORE_EXPECTED, hint=CORE_HINT)
     if guest.env.role in _CORE_ROLES:
-        yield _report(guest, ("env", "role"), shown(guest.env.role), _CORE_EXPECTED, _CORE_HINT)
-    for place, service in enumerate(vm.services):
-        path = ("mgmt_vm", "services", place)
-        if _CORE_UNITS.match(service.unit):
-            yield _report(guest, (*path, "unit"), shown(service.unit), _CORE_EXPECTED, _CORE_HINT)
-        elif ports := sorted(_CORE_PORTS & set(service.ports)):
-            yield _report(guest, (*path, "ports"), f"port {ports[0]}", _CORE_EXPECTED, _CORE_HINT)
+        yield _report(guest, ("env", "role"), shown(guest.env.role), CORE_EXPECTED, CORE_HINT)
+    for key, found in core_services(vm.services):
+        yield _report(guest, ("mgmt_vm", "services", *key), found, CORE_EXPECTED, CORE_HINT)
     for place, responsibility in enumerate(vm.responsibilities):
         if responsibility in _CORE_ROLES:
             path = ("mgmt_vm", "responsibilities", place)
-            yield _report(guest, path, shown(responsibility), _CORE_EXPECTED, _CORE_HINT)
+            yield _report(guest, path, shown(responsibility), CORE_EXPECTED, CORE_HINT)
 
 
 def _place(site: Inventory, guest: Host, vm: Vm) -> Iterator[Problem]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 from harness import identity
 from harness.inventory.fields import Unsound
 from harness.inventory.models import RESPONSIBILITIES
 from harness.inventory.problems import KeyPath, Problem, error, shown, warning
 from harness.inventory.rules_guest import address_problems, alias_problems, lost_segments, mac_of
+from harness.inventory.rules_workload import workload_problems
 from harness.inventory.site import MANAGEMENT_GROUP, UNKNOWN, Host, Inventory, parse_address
 from harness.inventory.typed import close_to, one_of
 
+# A waiver is for the time until somebody has put the thing right.
+LONGEST_WAIVER = timedelta(days=90)
 _SITE_PARTS = {"hypervisor": "mgmt_hypervisor", "core_router": None, "tenant_hypervisor": None}
 
 
@@ -32,6 +35,7 @@ def site_problems(site: Inventory, today: date) -> Iterator[Iterator[Problem]]:
     if site.whole and all(host.vm for host in site.hosts.values() if MANAGEMENT_GROUP in host.groups):
         yield _memory(site)
         yield _coverage(site)
+    yield workload_problems(site)
     yield _planned(site)
     yield _exceptions(site)
     yield _scratch(site)
@@ -352,7 +356,12 @@ def _waivers(site: Inventory, today: date) -> Iterator[Problem]:
             found = f"a second waiver of {waiver.clause}"
             yield error(site.at(*path, "clause"), (*path, "clause"), found=found, expected="one waiver per clause")
         first.setdefault(waiver.clause, place)
+        at, until = site.at(*path, "until"), (*path, "until")
         if waiver.until < today:
             hint = "an expired waiver fails its clause"
-            until = f"a waiver of {waiver.clause} that ended on {waiver.until}"
-            yield warning(site.at(*path, "until"), (*path, "until"), found=until, expected="a day to come", hint=hint)
+            found = f"a waiver of {waiver.clause} that ended on {waiver.until}"
+            yield warning(at, until, found=found, expected="a day to come", hint=hint)
+        elif waiver.until > (latest := today + LONGEST_WAIVER):
+            found, hint = f"a waiver of {waiver.clause} until {waiver.until}", "renew it when its time has come"
+            expected = f"{latest} at the latest, {LONGEST_WAIVER.days} days from now"
+            yield error(at, until, found=found, expected=expected, hint=hint)

@@ -81,6 +81,7 @@ class Inventory:
     settings: models.Site
     namespace: models.MacNamespace
     waivers: tuple[WaiverEntry, ...]
+    workloads: Mapping[str, models.Workload]  # by responsibility
     declared_segments: Mapping[str, Segment | None] | None
     hosts: Mapping[str, Host]
     variables: Mapping[str, Variable]

@@ -121,6 +121,7 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     _add_user(tree, rootfs, spec.template.user, credentials.authorized_key)
     link(tree / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
     enable(tree, "qemu-guest-agent.service")
+    enable(tree, "workload.service")
     enable(tree, "systemd-networkd.service", where="/lib/systemd/system")
     mask(tree, "chrony.service", "networking.service")
     (IMAGE / "layers").write_text(f"{IMAGE_INSIDE}/content:{ROOTFS_INSIDE}")

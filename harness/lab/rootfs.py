@@ -32,7 +32,7 @@ def ensure_rootfs(progress: Callable[[str], None]) -> Path:
 
 
 def _key() -> str:
-    recipe = (Path(__file__), *(FILES / "build" / name for name in ("packages", "masked-units")))
+    recipe = (Path(__file__), *(FILES / "build" / name for name in ("packages", "masked-units", "disabled-units")))
     return digest_of([path.read_text() for path in recipe], FILES / "rootfs")
 
 
@@ -104,6 +104,10 @@ def _make_neutral(tree: Path) -> None:
         (tree / folder).mkdir()
     for unit in NOT_WANTED:
         (tree / "lib/systemd/system/multi-user.target.wants" / unit).unlink()
+    for unit in _listed("disabled-units"):
+        for wish in (tree / "etc/systemd/system").glob("*.wants/*"):
+            if wish.name == unit:  # a link to what only this tree has
+                wish.unlink()
     for unit in _listed("masked-units"):
         mask = tree / "etc/systemd/system" / unit
         mask.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from harness.observed import ObservedGuest
 from harness.pve import wire
 from harness.pve.client import Client, Writer
-from harness.pve.read import guest_of
+from harness.pve.read import guest_of, read_permissions
 from harness.pve.upid import Upid, parse_upid, read_log
 
 # PVE's own name for what vzdump made of a VM: storage:backup/vzdump-qemu-130-2026_11_22-05_22_13.vma.zst
@@ -72,11 +72,28 @@ def read_archives(client: Client, node: str, storage: str) -> tuple[Archive, ...
 
 def read_archives_of_nobody(client: Client, node: str, storage: str, vmid: int) -> tuple[Archive, ...]:
     """The same for a VM that is gone: only an administrator may read those, but a dry run of pruning names them."""
-    query = {"prune-backups": "keep-all=1", "vmid": vmid, "type": "qemu"}
+    return _kept(client, node, storage, vmid=vmid)
+
+
+def read_kept(client: Client, node: str, storage: str) -> tuple[Archive, ...]:
+    """Every backup of every VM on the storage, newest first, for a credential that may not read them.
+
+    PVE leaves backups out of the content list without VM.Backup and Datastore.AllocateSpace, which could also make
+    and remove some; a dry run of pruning names them to whoever may audit the storage.
+    """
+    read_permissions(client).need(f"/storage/{storage}", "Datastore.Audit", to="list the backups")
+    return _kept(client, node, storage)
+
+
+def _kept(client: Client, node: str, storage: str, **only: int) -> tuple[Archive, ...]:
+    query = {"prune-backups": "keep-all=1", "type": "qemu", **only}
     entries = client.get(f"/nodes/{node}/storage/{storage}/prunebackups", query)
     return _newest_first(
-        Archive(str(entry["volid"]), vmid, int(entry["ctime"]), None, None, entry.get("mark") == "protected")
+        Archive(
+            str(entry["volid"]), int(entry["vmid"]), int(entry["ctime"]), None, None, entry.get("mark") == "protected"
+        )
         for entry in entries
+        if "vmid" in entry  # a file that somebody renamed has none
     )
 
 

@@ -60,8 +60,12 @@ class _Session(ProxmoxHttpSession):  # type: ignore[misc]  # proxmoxer has no ty
     """One worker's connection; keeps the last refusal's full text, which proxmoxer drops."""
 
     message = ""
+    may_write = False
 
     def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        if not (self.may_write or method.upper() == "GET"):
+            # The last door before the wire: whatever asks for it, and by whatever way.
+            raise ReadOnly(f"{method.upper()} {url}")
         self.message = ""
         response: requests.Response = super().request(method, url, allow_redirects=False, **kwargs)
         if 300 <= response.status_code < 400:
@@ -71,8 +75,17 @@ class _Session(ProxmoxHttpSession):  # type: ignore[misc]  # proxmoxer has no ty
         return response
 
 
+class ReadOnly(Exception):
+    """A write was asked of a client that only reads: a mistake in this tool, and nothing was sent."""
+
+
 class Client:
-    """Reads only: what `verify` and `plan` are given cannot change anything."""
+    """Reads only: what `verify` and `plan` are given cannot change anything.
+
+    It has no method that writes, and a write that comes to its connections some other way is not sent.
+    """
+
+    _may_write = False
 
     def __init__(self, api: Api, fingerprint: str | None, who: str, secret_at: str, evidence: Evidence | None) -> None:
         self.url = api.url.rstrip("/")
@@ -163,6 +176,7 @@ class Client:
 
     def _new_session(self) -> _Session:
         session = _Session()
+        session.may_write = self._may_write
         session.trust_env = False  # neither proxies nor CA bundles come from the environment
         session.verify = str(self._ca_file) if self._ca_file else True
         session.mount("https://", self._adapter())
@@ -173,6 +187,8 @@ class Client:
 class Writer(Client):
     """Reads and writes. A write is sent again only when it certainly did not arrive; `Dropped` means that the caller
     has to look what came of it."""
+
+    _may_write = True
 
     def post(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         return self._write("POST", path, params)

@@ -33,7 +33,7 @@ class ShownWaiver:
 
     clause: str
     reason: str
-    owner: str | None
+    owner: str
     until: date
     declared: str
     expired: bool
@@ -108,6 +108,7 @@ class Report:
     chains: tuple[ShownChain, ...] = ()  # of the VMs whose every link was looked at
     drills: tuple[ShownDrill, ...] = ()
     retries: tuple[str, ...] = ()  # requests that had to be made again, with the reason
+    profile: str = "management"  # which view of the contract was asked for
 
     @property
     def counts(self) -> dict[str, int]:
@@ -127,6 +128,7 @@ def render_json(report: Report) -> dict[str, Any]:
     """`report` as plain values, ready for json.dumps."""
     return {
         "site": report.site,
+        "profile": report.profile,
         "verdict": report.verdict,
         "started_at": report.started_at.isoformat(timespec="seconds"),
         "seconds": round(report.seconds, 3),

@@ -104,8 +104,7 @@ def _waivers(report: Report) -> Iterator[Text]:
     for waiver in report.waivers:
         if waiver.clause in shown:
             over = " (over)" if waiver.expired else ""
-            owner = f", {waiver.owner}" if waiver.owner else ""
-            yield Text(f"  {waiver.clause}: {waiver.reason} (until {waiver.until}{over}{owner})")
+            yield Text(f"  {waiver.clause}: {waiver.reason} (until {waiver.until}{over}, {waiver.owner})")
 
 
 def _unasserted(report: Report) -> Iterator[Text]:

@@ -59,6 +59,14 @@ def waiting_macs(pending: Mapping[str, Mapping[str, Any]], guest: Guest) -> dict
     return {key: mac for key, mac in waiting.items() if (key, mac) != (guest.nic.slot, guest.nic.mac)}
 
 
+def turns(orders: Mapping[str, int | None]) -> tuple[tuple[str, ...], ...]:
+    """The names by ascending start order, those with the same order together; PVE starts what has none last."""
+    found: dict[float, list[str]] = {}
+    for name, order in sorted(orders.items()):
+        found.setdefault(float("inf") if order is None else order, []).append(name)
+    return tuple(tuple(found[order]) for order in sorted(found))
+
+
 def carriers_of(contract: Contract, responsibility: str) -> tuple[str, ...]:
     """The guests that carry a responsibility, or the plan for it."""
     guests = tuple(guest.name for guest in contract.guests if responsibility in guest.responsibilities)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -81,6 +81,11 @@ def show(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(show, value)) or "none"
     return str(value)
+
+
+def show_turns(turns: Iterable[Iterable[str]]) -> str:
+    """`jump-vm01 + oob-vm01, then logs-vm01`."""
+    return ", then ".join(" + ".join(turn) for turn in turns)
 
 
 def place(declared: Declared) -> str:

@@ -328,7 +328,8 @@ def same_host_key(inside: GuestFacts, others_inside: dict[str, GuestFacts]) -> t
 def automation_users(site: SiteView, template: Template, contract: Contract) -> tuple[str, ...]:
     """Users a clone of the template lets in by key: any one clone shows what the image has."""
     clones = [guest for guest in contract.guests if contract.hypervisor.templates[guest.template] == template]
-    let_in = {guest.ssh.user for guest in clones if _if_reachable(site, guest)}
+    # What is read there is the evidence of the log-in.
+    let_in = {guest.ssh.user for guest in clones if (inside := _if_reachable(site, guest)) and inside.hostname}
     if clones and not let_in:
         site.guest(clones[0])  # raises what kept us out
     return tuple(let_in)

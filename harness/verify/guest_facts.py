@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from typing import Any
@@ -38,15 +40,26 @@ COMMANDS = {
     # systemd-resolved answers on a loopback stub; the servers it asks stand in its own file.
     "resolvers": "cat /run/systemd/resolve/resolv.conf 2>/dev/null || cat /etc/resolv.conf",
     "listeners": "ss -H -l -n -t -u",
-    # A kernel without IPv6 forwards none; anything else that cannot be read is no answer.
+    # A kernel without IPv6 forwards none; anything else that cannot be read is no answer. One link is enough.
     "forwarding": (
-        "set -e; cat /proc/sys/net/ipv4/ip_forward; "
-        "test ! -e /proc/sys/net/ipv6 || cat /proc/sys/net/ipv6/conf/all/forwarding"
+        "set -e; cd /proc/sys/net; grep -H . ipv4/conf/*/forwarding; test ! -e ipv6 || grep -H . ipv6/conf/*/forwarding"
     ),
     "nat": _NAT,
     "mounts": "cat /proc/mounts",
     "hosts-and-fstab": "set -e; cat /etc/hosts; test ! -e /etc/fstab || cat /etc/fstab",
 }
+
+
+# A unit that is just starting is waited for; one that failed or never started is not.
+_UNITS = """for pause in 0 0.1 0.2 0.4 0.8 1.6 3.2; do
+  sleep $pause; systemctl show -p ActiveState --value -- {units} | grep -qx activating || break
+done
+systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,TriggeredBy -- {units}"""
+
+
+def unit_commands(units: Sequence[str]) -> dict[str, str]:
+    """The question about these units; none where there are none."""
+    return {"units": _UNITS.format(units=shlex.join(units))} if units else {}
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,25 @@ class Listener:
 
     def __str__(self) -> str:
         return f"{self.protocol} {self.address}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit as the guest has it."""
+
+    is_loaded: bool
+    active: str  # active, inactive, failed, activating
+    sub: str
+    file_state: str  # enabled, disabled, static, masked; nothing where there is no file
+    triggered_by: tuple[str, ...]
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether it is there after a restart of the guest: by itself, or when what triggers it is asked."""
+        return self.file_state not in ("disabled", "masked", "") or bool(self.triggered_by)
+
+    def __str__(self) -> str:
+        return f"{self.active} ({self.sub})" if self.is_loaded else "not installed"
 
 
 @dataclass(frozen=True)
@@ -130,9 +162,31 @@ class GuestFacts:
         return parse_listeners(self.answers.text("listeners"))
 
     @property
-    def forwards(self) -> bool:
-        """Whether the kernel passes packets on between links, in either protocol."""
-        return "1" in self.answers.text("forwarding").split()
+    def serves(self) -> frozenset[str]:
+        """The ports that are open to others, as `tcp 9090`."""
+        return frozenset(f"{one.protocol} {one.port}" for one in self.listeners if not one.loopback)
+
+    def unit(self, name: str) -> Unit | None:
+        """The unit of that name, which may be another name of it; None when nobody asked for it."""
+        blocks = (dict(re.findall(r"^(\w+)=(.*)$", block, re.M)) for block in self.answers.text("units").split("\n\n"))
+        found = next((one for one in blocks if name in (one.get("Id"), *one.get("Names", "").split())), None)
+        if found is None:
+            return None
+        return Unit(
+            is_loaded=found["LoadState"] not in ("not-found", "bad-setting", "error"),
+            active=found["ActiveState"],
+            sub=found["SubState"],
+            file_state=found["UnitFileState"],
+            triggered_by=tuple(found["TriggeredBy"].split()),
+        )
+
+    @property
+    def forwards(self) -> tuple[str, ...]:
+        """Where the kernel passes packets on: a link or `all`, by protocol."""
+        found = re.findall(r"^(ipv[46])/conf/(.+)/forwarding:(\d+)$", self.answers.text("forwarding"), re.M)
+        on = ((protocol, link) for protocol, link, value in found if value != "0")
+        # `default` is for links to come, and from `lo` nothing comes.
+        return tuple(f"{protocol} {link}" for protocol, link in on if link not in {"default", "lo"})
 
     @property
     def translates(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class VerifyOptions:
     site: str = "lab"
     inventory: Path = CHECKOUT / "inventory"
     clauses: tuple[str, ...] = ()
+    profile: str | None = None  # the site's own
     guest: str | None = None
     json: Path | None = None
     html: Path | None = None
@@ -82,7 +83,7 @@ def take_report(
 
 def _arguments(options: VerifyOptions) -> list[str]:
     files = {"--json": options.json if options.json != STDOUT else None, "--html": options.html}
-    wanted = {**files, "--junitxml": options.junit, "--guest": options.guest}
+    wanted = {**files, "--junitxml": options.junit, "--guest": options.guest, "--profile": options.profile}
     return [
         str(options.specs),
         *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "--capture=no", "--import-mode=importlib"),
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--site", default="lab")
     parser.add_argument("--inventory", type=Path, default=CHECKOUT / "inventory")
     parser.add_argument("--clause", action="append", default=[], metavar="ID")
+    parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--guest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="- for standard output")
     parser.add_argument("--html", type=Path, metavar="FILE")
@@ -110,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         site=asked.site,
         inventory=asked.inventory,
         clauses=tuple(asked.clause),
+        profile=asked.profile,
         guest=asked.guest,
         json=asked.json,
         html=asked.html,

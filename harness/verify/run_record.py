@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -12,7 +13,7 @@ from harness.drills import DRILLS, standing
 from harness.drills.model import Drill
 from harness.errors import HarnessError
 from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownDrill, ShownGuest, Verdict
-from harness.verify.clauses import Clauses
+from harness.verify.clauses import WHOLE, Clauses
 from harness.verify.judge import judge_clause, judge_run, show_waivers
 from harness.verify.looks import Looks
 from harness.verify.outcome import PASSED, Outcome, graver
@@ -29,7 +30,8 @@ class RunRecord:
     guest: str | None
     whole: bool  # all specs beside the clauses were collected, so a clause without one is really unasserted
     looks: Looks = field(default_factory=Looks)
-    asserted: set[str] = field(default_factory=set)
+    profile: str = WHOLE
+    asserted: Counter[str] = field(default_factory=Counter)  # how many checks each clause has, chosen or not
     specs: dict[str, Spec] = field(default_factory=dict)
     checks: dict[str, list[Check]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -83,6 +85,7 @@ class RunRecord:
             chains=self.follow_chains(),
             drills=self._drills(),
             retries=self.list_retries(),
+            profile=self.profile,
         )
 
     @property
@@ -103,6 +106,7 @@ class RunRecord:
             self.checks.get(clause_id, []),
             waiver=waiver,
             asserted=clause_id in self.asserted,
+            complete=len(self.checks.get(clause_id, [])) == self.asserted[clause_id],
             today=self.today,
         )
 

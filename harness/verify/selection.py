@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from harness.contract import Contract, Guest
+from harness.contract import Contract, Guest, Service
 from harness.errors import Invalid
-from harness.verify.clauses import Clauses
+from harness.verify.clauses import SEVERITIES, SOURCES, Clause, Clauses
+
+# What -m knows: how grave a broken promise is, and where its evidence comes from.
+MARKS = {
+    **{name: f"of a promise that is {name}" for name in SEVERITIES},
+    **{name: f"of a promise whose evidence is read there: {where}" for name, where in SOURCES.items()},
+}
+# A spec that takes one of these beside `guest` runs once for each such service of each guest.
+SERVICES = frozenset({"service", "listening", "reporting"})
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,29 @@ def tie_specs(items: Iterable[pytest.Item], clauses: Clauses) -> tuple[Spec, ...
             do="Give every spec one known clause",
         )
     return tuple(specs)
+
+
+def services_of(contract: Contract, kind: str) -> list[tuple[Guest, Service]]:
+    """Every declared service, or those that listen on TCP, or those with a health address."""
+    pairs = [(guest, service) for guest in contract.guests for service in guest.services]
+    if kind == "listening":
+        return [pair for pair in pairs if pair[1].ports]
+    return [pair for pair in pairs if kind == "service" or pair[1].health_url]
+
+
+def without_empty(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Leave out what pytest makes of a spec about services where none is declared: another spec says that."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        params = callspec.params if callspec is not None else {}
+        if all(isinstance(params[kind], Service) for kind in SERVICES & params.keys()):
+            yield item
+
+
+def mark(spec: Spec, clause: Clause) -> None:
+    """So that pytest's own -m can choose."""
+    for name in (clause.severity, *clause.evidence):
+        spec.item.add_marker(name)
 
 
 def guest_of(item: pytest.Item) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from harness import probe, routers
-from harness.contract import Contract, Guest
+from harness.contract import Contract, Guest, Service
 from harness.engine import journal_of
 from harness.errors import HarnessError, Unreachable
 from harness.evidence import Evidence, Fact
@@ -27,15 +28,17 @@ from harness.probing import dhcp
 from harness.pve import read
 from harness.pve.client import Client
 from harness.remote import hosts, ssh
-from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts
+from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts, wire_looks
+from harness.verify.backup_facts import BackupFacts, Job, parse_included, read_jobs
+from harness.verify.backup_look import read_backups
 from harness.verify.batch import Answers, take_answers
 from harness.verify.certificate import who_vouches
-from harness.verify.expect import show
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
 from harness.verify.host_setup import HostSetup
 from harness.verify.looks import Look, Looks
 from harness.verify.segment_facts import SegmentFacts
+from harness.verify.wire_looks import recorded
 
 T = TypeVar("T")
 HOST_TIMEOUT_S = 20.0
@@ -43,6 +46,8 @@ PERMISSIONS = "GET /access/permissions"
 # Fixtures whose answer is about all guests together, and fixtures that ask the API.
 NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
 NEEDS_API = frozenset({"vms", "vm", "node", "cluster"})
+NEEDS_SERVICES = frozenset({"listening", "reporting"})
+NEEDS_BACKUPS = frozenset({"saving_jobs", "backup_facts"})
 NEEDS_SEGMENT = frozenset({"segment", "dhcp_servers", "unknown_macs"})
 
 
@@ -154,6 +159,19 @@ class SiteView:
     def backup_jobs(self) -> list[dict[str, Any]]:
         return list(self._ask("/cluster/backup"))
 
+    def jobs(self) -> tuple[Job, ...]:
+        """The enabled backup jobs with the VMs and disks they cover, as PVE itself works it out."""
+        self._need("/storage", "Datastore.Audit", "read what the storages keep of backups")
+        found = read_jobs(self.backup_jobs(), self._ask("/storage"))
+        return tuple(
+            replace(job, disks=parse_included(self._ask(f"/cluster/backup/{job.id}/included_volumes"))) for job in found
+        )
+
+    def backups(self) -> BackupFacts:
+        """The archives on every storage that takes backups, and the tasks that made them."""
+        takers = [one.name for one in self.storages() if one.enabled and "backup" in one.content]
+        return self._api("backups", partial(read_backups, self.contract, takers), lambda found: found.asked)
+
     def client(self) -> Client:
         """The read-only client; nothing is sent by asking for it."""
         with self._lock:
@@ -207,7 +225,26 @@ class SiteView:
 
     def ssh_banner(self, address: IPv4Address, port: int) -> str | None:
         """What the SSH server at `address` says first; None when nobody answers there, with the reason as evidence."""
-        return self.looks.take(f"banner {address}:{port}", lambda evidence: _banner(address, port, evidence))
+        return self.looks.take(f"banner {address}:{port}", lambda evidence: wire_looks.banner(address, port, evidence))
+
+    def answering(self, guest: Guest, service: Service) -> frozenset[str]:
+        """Which of the service's TCP ports take a connection from here, as `tcp 9090`."""
+        address = guest.nic.address.ip
+        return frozenset(f"tcp {port}" for port in service.ports if self._answers(address, port))
+
+    def health(self, guest: Guest, url: str) -> str:
+        """How the health address answers; why not, where nobody does. Asked at the VM's own address: its name has
+        a clause of its own."""
+        named = urlsplit(url).hostname or ""
+        own = named in (guest.name, guest.fqdn, *guest.cnames, str(guest.nic.address.ip))
+        found = () if own else self.addresses_of(named)
+        address = guest.nic.address.ip if own else found[0] if found else None
+        if address is None:
+            return f"{named} has no address"
+        return self.looks.take(f"health {url} {address}", lambda evidence: wire_looks.health(url, address, evidence))
+
+    def _answers(self, address: IPv4Address, port: int) -> bool:
+        return self.looks.take(f"port {address}:{port}", lambda evidence: wire_looks.is_open(address, port, evidence))
 
     def web_certificate(self) -> str:
         """The SHA-256 fingerprint the web interface shows, or who vouches for it when an authority is pinned."""
@@ -216,8 +253,8 @@ class SiteView:
 
         def look(evidence: Evidence) -> str:
             if ca_file is not None:
-                return _recorded(evidence, f"who vouches for {api.url}", lambda: who_vouches(api.url, ca_file))
-            return _recorded(evidence, f"TLS certificate of {api.url}", lambda: probe.tls_fingerprint(api.url))
+                return recorded(evidence, f"who vouches for {api.url}", lambda: who_vouches(api.url, ca_file))
+            return recorded(evidence, f"TLS certificate of {api.url}", lambda: probe.tls_fingerprint(api.url))
 
         return self.looks.take("certificate", look)
 
@@ -235,6 +272,8 @@ class SiteView:
             [partial(self.segment, bridge) for bridge in self.bridges_of_guests] if fixtures & NEEDS_SEGMENT else []
         )
         tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
+        tasks += self._service_looks(guests) if fixtures & NEEDS_SERVICES else []
+        tasks += [self.jobs, self.backups] if fixtures & NEEDS_BACKUPS else []
         tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
         tasks += [partial(self.pending, guest.vmid) for guest in guests] if "waiting_nics" in fixtures else []
         self.looks.together(tasks)
@@ -284,7 +323,8 @@ class SiteView:
         return self._ssh_look(self.contract.hypervisor.name, host_facts.COMMANDS, "host")
 
     def _guest_look(self, guest: Guest) -> Look[Answers]:
-        return self._ssh_look(guest.name, guest_facts.COMMANDS, "guest")
+        units = guest_facts.unit_commands([service.unit for service in guest.services])
+        return self._ssh_look(guest.name, guest_facts.COMMANDS | units, "guest")
 
     def _ssh_look(
         self, name: str, commands: Mapping[str, str], source: str, timeout_s: float = HOST_TIMEOUT_S
@@ -342,7 +382,7 @@ class SiteView:
             if self._dns_failure is not None:
                 raise self._dns_failure
             try:
-                return _recorded(evidence, f"{question} at {server}", lambda: ask(server, port))
+                return recorded(evidence, f"{question} at {server}", lambda: ask(server, port))
             except Unreachable as failure:
                 self._dns_failure = failure
                 raise
@@ -357,6 +397,11 @@ class SiteView:
         for address in self.addresses_of(guest.fqdn):
             self.ssh_banner(address, guest.ssh.port)
 
+    def _service_looks(self, guests: Iterable[Guest]) -> list[Callable[[], object]]:
+        pairs = [(guest, service) for guest in guests for service in guest.services]
+        ports = [partial(self.answering, guest, service) for guest, service in pairs]
+        return [*ports, *(partial(self.health, guest, one.health_url) for guest, one in pairs if one.health_url)]
+
 
 def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
     return read.read_guests(client, node)
@@ -364,22 +409,6 @@ def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
 
 def _read_users(client: Client, _: str) -> list[dict[str, Any]]:
     return list(client.get("/access/users", {"full": True}))
-
-
-def _banner(address: IPv4Address, port: int, evidence: Evidence) -> str | None:
-    asked = f"SSH banner of {address}:{port}"
-    try:
-        return _recorded(evidence, asked, lambda: probe.ssh_banner(str(address), port))
-    except Unreachable as silence:
-        # Here silence is the answer: the promise is that somebody answers.
-        evidence.record("net", asked, f"nothing: {silence.happened}")
-        return None
-
-
-def _recorded(evidence: Evidence, asked: str, look: Callable[[], T]) -> T:
-    answer = look()
-    evidence.record("net", asked, show(answer))
-    return answer
 
 
 def _copy(facts: Iterable[Fact], evidence: Evidence) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from harness.contract import Contract
 from harness.engine import Limits, Provisioned, provision
+from harness.engine.first_backups import first_backups
 from harness.inventory import load, resolve
 from harness.site import open_contract
 from tests.door.playing import ROOT, Played, play
@@ -40,16 +41,15 @@ class Loop:
         """As a run would that reaches its guests."""
         contract = self.contract
         wire = Wire(self.state / "identities", self.simulated.reader(), contract.state_dir / "known_hosts")
-        done = provision(
-            contract,
-            self.simulated.writer(),
-            reader=self.simulated.reader(),
-            looks=wire.looks(),
-            report=lambda _: None,
-            only=only,
-            limits=Limits(agent_grace_s=0.0),
-        )
+        with_what: dict[str, Any] = {
+            "reader": self.simulated.reader(),
+            "looks": wire.looks(),
+            "report": lambda _: None,
+        }
+        writer, limits = self.simulated.writer(), Limits(agent_grace_s=0.0)
+        done = provision(contract, writer, only=only, limits=limits, **with_what)
         assert not done.failed, done.failed[0].error
+        assert {one.outcome for one in first_backups(contract, writer, names=only, **with_what)} <= {"saved"}
         self.simulated.control(op="reset-counters")
         return done
 

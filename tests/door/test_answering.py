@@ -79,6 +79,15 @@ def test_a_run_tells_how_each_was_made() -> None:
     assert "failed" not in answer
 
 
+def test_a_first_backup_is_a_change_of_a_guest_that_is_there() -> None:
+    planned = answers_of_plan(CONTRACT, PLAN, ["alerting-vm01", "metrics-vm01"])
+    assert planned["alerting-vm01"]["changed"]
+    assert planned["alerting-vm01"]["msg"] == "VM 132 is there, without any backup"
+    assert planned["metrics-vm01"]["kind"] == "create", "its backup comes with it"
+    saved = answers_of_run(CONTRACT, run(GuestResult("alerting-vm01", 132, "saved", seconds={"backup": 0.5})))
+    assert (saved["alerting-vm01"]["changed"], saved["alerting-vm01"]["msg"]) == (True, "VM 132: saved in 0.5 s")
+
+
 def test_one_that_failed_says_why_and_leaves_the_others_alone() -> None:
     error = Unsafe(tried="make the guest", on="logs-vm01", happened="it is taken", do="Look")
     failed = GuestResult("logs-vm01", 131, "failed", error=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, METRICS, SITE, VLANS, VM, doubt, mistake
+from tests.inventory.mistakes import DEFAULTS, HOSTS, HV, METRICS, SITE, VLANS, VM, WORKLOADS, doubt, mistake
 
 NETWORK_MISTAKES = [
     mistake(
@@ -378,6 +378,41 @@ CORE_MISTAKES = [
         "67",
         "port 67",
         "core router",
+    ),
+    mistake(
+        "a DHCP server's UDP port",
+        VM,
+        "  cores: 2",
+        "  cores: 2\n  services: [{unit: x.service, udp_ports: [67]}]",
+        "67",
+        "port 67",
+        "core router",
+    ),
+    mistake(
+        "a DNS server in a workload",
+        WORKLOADS,
+        "unit: rsyslog.service",
+        "unit: named.service",
+        "named.service",
+        "'named.service'",
+        "core network service",
+    ),
+    mistake(
+        "a workload of nobody",
+        WORKLOADS,
+        "  logs:\n",
+        "  log:\n",
+        "  log:",
+        "the unknown responsibility 'log'",
+        "did you mean 'logs'",
+    ),
+    mistake(
+        "a health address with a slip in it",
+        WORKLOADS,
+        "{fqdn}:9090",
+        "{fdqn}:9090",
+        "health:",
+        "{fdqn}",
     ),
     mistake(
         "a core responsibility",

@@ -14,7 +14,7 @@ import urllib3
 from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 from harness.evidence import Evidence, Secret
-from harness.pve.client import IN_FLIGHT, Client, Writer, connect
+from harness.pve.client import IN_FLIGHT, Client, ReadOnly, Writer, connect
 from harness.pve.errors import (
     Absent,
     BadParameters,
@@ -377,3 +377,15 @@ def test_a_token_the_inventory_does_not_name(served: Served) -> None:
     api = dataclasses.replace(served.api(), tokens={})
     with pytest.raises(Invalid, match=r"api\.tokens\.provision"):
         connect(api, purpose="provision", secret=SECRET, read_only=False)
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "upload"])
+def test_a_reader_has_no_method_that_writes(served: Served, method: str) -> None:
+    assert not hasattr(reader(served), method)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_write_that_comes_to_a_readers_connections_some_other_way_is_not_sent(served: Served, method: str) -> None:
+    with pytest.raises(ReadOnly, match=f"{method} .*/nodes/hv01/qemu/130"):
+        reader(served)._send(method, "/nodes/hv01/qemu/130", {})  # type: ignore[arg-type]  # that is the point
+    assert served.asked == []

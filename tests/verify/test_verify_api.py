@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
@@ -14,9 +15,12 @@ from rich.console import Console
 
 from harness.contract import BackupJob, Contract, Storage
 from harness.plan import Provenance
+from harness.pve.backups import read_kept
+from harness.pve.upid import parse_upid
 from harness.report.model import Report
 from harness.verify import VerifyOptions
 from harness.verify.run import take_report
+from harness.wait import wait_until
 from tests import sites
 from tests.pve.served import make_certificate
 from tests.simulators import Simulated, simulating
@@ -43,7 +47,8 @@ SPECS = (
     "api_says or api_knows or has_no_ha or has_no_fencing or replication or pinned_certificate or storages or "
     "notes_ or would_ or terraform or configured_with or waits_for or every_vm or exceptions or fixes_no or "
     "core_router_is_no or is_on_its_bridge or tagged_with or bears_no_tenant or starts_ or is_protected or "
-    "hold_what or exactly_the or users_ or tokens_have or pool_holds or backup_job"
+    "hold_what or exactly_the or users_ or tokens_have or pool_holds or "
+    "backup_job or newest_backup or last_backup or left_out or turns"
 )
 
 
@@ -82,6 +87,30 @@ class World:
     def seed(self, **seed: Any) -> None:
         self.pve.control(op="seed", seed=seed, directory=str(self.pve.folder))
 
+    def back_up(self, vmids: str, **how: str) -> str:
+        """How the task ended."""
+        root = self.pve.root()
+        asked = {"vmid": vmids, "storage": "local", "compress": "zstd", **how}
+        upid = parse_upid(root.post("/nodes/hv01/vzdump", asked))
+
+        def look() -> tuple[str | None, str]:
+            status = root.get(f"/nodes/hv01/tasks/{upid}/status")
+            return status.get("exitstatus"), str(status)
+
+        return wait_until(look, deadline_s=20).value or "it still runs"
+
+    def archive(self, vmid: int) -> str:
+        kept = read_kept(self.pve.reader(), "hv01", "local")
+        return next(one.volid for one in kept if one.vmid == vmid)
+
+    def age(self, vmid: int, hours: float) -> None:
+        made = int(time.time() - hours * 3600)
+        self.pve.control(op="edit-volume", volid=self.archive(vmid), set={"ctime": made})
+
+    def fail_a_backup(self) -> None:
+        self.pve.fault(kind="task-fail", task="vzdump", text="job errors")
+        assert self.back_up("130") == "job errors"
+
     def empty_pool(self) -> None:
         root = self.pve.root()
         root.put("/pools/mgmt", {"vms": "130,131,9000", "delete": 1})
@@ -111,6 +140,8 @@ def world(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[World]:
         made = World(pve, replace(plain, hypervisor=hypervisor, tenant_hypervisor="hv02", tenant_address=TENANT))
         vms = [{"vmid": int(guest.vmid), "config": config_of(at)} for at, guest in enumerate(GUESTS)]
         made.seed(vms=vms, pools=[{"poolid": "mgmt", "vms": [130, 131, 9000]}], jobs=[JOB])
+        made.back_up("130,131")
+        pve.control(op="reset-counters")
         yield made
 
 
@@ -120,7 +151,8 @@ def test_a_kept_contract_is_green_and_read_with_the_audit_token_alone(world: Wor
     assert wrong == {}
     assert report.exit_status == 0
     assert world.pve.writes() == 0
-    assert 0 < report.api_calls <= 25
+    assert 0 < report.api_calls <= 31
+    assert all(call.startswith("GET ") for call in world.pve.calls())
 
 
 Breach = Callable[[World], object]
@@ -189,10 +221,40 @@ BREACHES: dict[str, tuple[str, Breach]] = {
             "/access/acl", {"path": "/vms", "roles": "PVEVMAdmin", "tokens": "provision@pve!harness"}
         ),
     ),
-    "no pool": ("bootstrap.post-config", lambda world: world.empty_pool()),
-    "no backup job": ("bootstrap.post-config", lambda world: world.pve.root().delete("/cluster/backup/nightly")),
+    "no pool": ("backup.scheduled bootstrap.post-config", lambda world: world.empty_pool()),
+    "no backup job": (
+        "backup.scheduled bootstrap.post-config",
+        lambda world: world.pve.root().delete("/cluster/backup/nightly"),
+    ),
+    "a backup job that is off": (
+        "backup.scheduled bootstrap.post-config",
+        lambda world: world.pve.root().put("/cluster/backup/nightly", {"enabled": 0}),
+    ),
+    "a backup job that keeps everything": (
+        "backup.scheduled bootstrap.post-config",
+        lambda world: world.pve.root().put("/cluster/backup/nightly", {"prune-backups": "keep-all=1"}),
+    ),
+    "a second job without retention": (
+        "backup.scheduled",
+        lambda world: world.seed(jobs=[{**JOB, "id": "second", "prune-backups": "keep-all=1"}]),
+    ),
+    "a second job to a storage that is not there": (
+        "backup.scheduled",
+        lambda world: world.seed(jobs=[{**JOB, "id": "second", "storage": "usb"}]),
+    ),
+    "a disk that is left out": (
+        "backup.scheduled",
+        lambda world: world.edit(set={"scsi0": "local-lvm:vm-130-disk-0,backup=0,size=4G"}),
+    ),
+    "no backup at all": (
+        "backup.recent",
+        lambda world: world.pve.control(op="remove-volume", volid=world.archive(130)),
+    ),
+    "an old backup": ("backup.recent", lambda world: world.age(130, hours=27)),
+    "a backup from the future": ("backup.recent", lambda world: world.age(130, hours=-1)),
+    "a later backup that failed": ("backup.recent", lambda world: world.fail_a_backup()),
     "a storage that is off": (
-        "bootstrap.post-config",
+        "backup.recent backup.scheduled bootstrap.post-config",
         lambda world: world.pve.root().put("/storage/local", {"disable": 1}),
     ),
     "a clone that was never finished": (
@@ -202,11 +264,13 @@ BREACHES: dict[str, tuple[str, Breach]] = {
 }
 
 
-@pytest.mark.parametrize(("clause", "break_it"), BREACHES.values(), ids=list(BREACHES))
-def test_a_broken_promise_turns_its_own_clause_red_and_no_other(world: World, clause: str, break_it: Breach) -> None:
+@pytest.mark.parametrize(("clauses", "break_it"), BREACHES.values(), ids=list(BREACHES))
+def test_a_broken_promise_turns_its_own_clause_red_and_no_other(world: World, clauses: str, break_it: Breach) -> None:
+    """Its own, and those that promise the same of it: a backup job that is off is not what bootstrap left, either."""
     break_it(world)
     report = world.verify()
-    assert {one.id: one.message for one in report.clauses if one.verdict in ("fail", "unknown")}.keys() == {clause}
+    wrong = {one.id: one.message for one in report.clauses if one.verdict in ("fail", "unknown")}
+    assert wrong.keys() == set(clauses.split()), wrong
     assert report.exit_status == 1
 
 
@@ -241,6 +305,24 @@ def test_a_list_without_the_privilege_to_see_it_whole_is_no_pass(world: World) -
     assert "verify@pve!harness lacks VM.Audit on /vms" in messages["identity.no-strangers"]
     assert "`pveum role modify MgmtAudit --privs VM.Audit --append 1`" in messages["identity.no-strangers"]
     assert report.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("privileges", "missing", "path"),
+    [
+        (["Sys.Audit", "VM.Audit", "Pool.Audit", "SDN.Audit"], "Datastore.Audit", "/storage"),
+        (["Datastore.Audit", "VM.Audit", "Pool.Audit", "SDN.Audit"], "Sys.Audit", "/"),
+    ],
+)
+def test_backups_that_may_not_be_seen_are_unknown_with_the_command_that_helps(
+    world: World, privileges: list[str], missing: str, path: str
+) -> None:
+    world.seed(roles={"MgmtAudit": privileges})
+    found = {clause.id: clause for clause in world.verify(clauses=("backup",)).clauses if clause.checks}
+    assert {clause.verdict for clause in found.values()} == {"unknown"}
+    for clause in found.values():
+        assert missing in clause.message
+        assert f"`pveum role modify MgmtAudit --privs {missing} --append 1" in clause.message
 
 
 def test_a_dead_api_is_unknown_and_nobody_waits_twice(world: World) -> None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from harness.errors import Unreachable
-from harness.verify.guest_facts import GuestFacts, Listener, parse_listeners
+from harness.verify.guest_facts import GuestFacts, Listener, parse_listeners, unit_commands
 from tests.verify.answers import ADDRESSES, LISTENERS, NEIGHBOURS, ROUTES, STATIC, answers
 
 
@@ -48,9 +48,74 @@ def test_listeners_on_loopback_are_told_apart() -> None:
     assert [one.port for one in listeners if one.loopback] == [53, 53, 53, 323]
 
 
-@pytest.mark.parametrize(("text", "forwards"), [("0\n0", False), ("1\n0", True), ("0\n1", True), ("0", False)])
-def test_forwarding_in_either_protocol_counts(text: str, forwards: bool) -> None:
-    assert facts(forwarding=text).forwards is forwards
+@pytest.mark.parametrize(
+    ("on", "forwards"),
+    [
+        ((), ()),
+        (("ipv4/conf/all",), ("ipv4 all",)),
+        (("ipv4/conf/eth0",), ("ipv4 eth0",)),
+        (("ipv6/conf/all",), ("ipv6 all",)),
+        (("ipv4/conf/default", "ipv4/conf/lo"), ()),
+    ],
+)
+def test_forwarding_counts_in_either_protocol_and_on_any_link(on: tuple[str, ...], forwards: tuple[str, ...]) -> None:
+    links = [f"ipv{version}/conf/{link}" for version in (4, 6) for link in ("all", "default", "eth0", "lo")]
+    text = "\n".join(f"{link}/forwarding:{int(link in on)}" for link in links)
+    assert facts(forwarding=text).forwards == forwards
+
+
+UNITS = """\
+Id=lighttpd.service
+Names=lighttpd.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+TriggeredBy=
+
+Id=ssh.service
+Names=ssh.service sshd.service
+LoadState=loaded
+ActiveState=inactive
+SubState=dead
+UnitFileState=disabled
+TriggeredBy=ssh.socket
+
+Id=grafana-server.service
+Names=grafana-server.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+TriggeredBy="""
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "comes_back"),
+    [
+        ("lighttpd.service", "active (running)", True),
+        ("sshd.service", "inactive (dead)", True),  # by another of its names; the socket starts it
+        ("grafana-server.service", "not installed", False),
+    ],
+)
+def test_units_are_found_by_any_of_their_names(name: str, said: str, comes_back: bool) -> None:
+    unit = facts(units=UNITS).unit(name)
+    assert unit is not None
+    assert (str(unit), unit.comes_back) == (said, comes_back)
+
+
+def test_a_unit_nobody_asked_for_is_none() -> None:
+    assert facts(units=UNITS).unit("other.service") is None
+
+
+def test_the_question_about_units_names_them_all() -> None:
+    assert unit_commands([]) == {}
+    assert unit_commands(["a.service", "b@x.socket"])["units"].count("-- a.service b@x.socket") == 2
+
+
+def test_open_ports_are_those_that_others_reach() -> None:
+    assert {"tcp 22", "tcp 9090"} <= facts(listeners=LISTENERS).serves
+    assert "tcp 53" not in facts(listeners=LISTENERS).serves
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ def checks(*verdicts: Verdict) -> list[Check]:
     return [Check(f"test_{at}", verdict, None, f"{verdict} {at}", (), 0.1) for at, verdict in enumerate(verdicts)]
 
 
-def judge(*verdicts: Verdict, waiver: Waiver | None = None, asserted: bool = True) -> ClauseResult:
-    return judge_clause(CLAUSE, checks(*verdicts), waiver=waiver, asserted=asserted, today=TODAY)
+def judge(
+    *verdicts: Verdict, waiver: Waiver | None = None, asserted: bool = True, complete: bool = True
+) -> ClauseResult:
+    return judge_clause(CLAUSE, checks(*verdicts), waiver=waiver, asserted=asserted, complete=complete, today=TODAY)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,9 @@ def test_the_gravest_check_decides(seen: tuple[Verdict, ...], verdict: Verdict) 
 
 
 def test_a_clause_without_any_spec_is_unasserted_and_says_so() -> None:
-    result = judge(asserted=False)
-    assert (result.verdict, result.message) == ("unasserted", "No spec asserts this promise yet.")
+    for result in (judge(asserted=False), judge(asserted=False, waiver=WAIVER)):
+        assert result.verdict == "unasserted"
+        assert result.message.startswith("No spec asserts this promise.")
 
 
 def test_nothing_looked_at_is_no_pass() -> None:
@@ -58,11 +61,11 @@ def test_the_message_is_the_first_of_the_gravest_and_counts_the_others() -> None
     assert judge("pass", "fail", "fail", "unknown").message == "fail 1 (and 1 more)"
 
 
-@pytest.mark.parametrize("seen", [("pass",), ("fail",), ("unknown",), ("pending",)])
+@pytest.mark.parametrize("seen", [("fail",), ("unknown",), ("pending",), ("pass", "fail")])
 def test_a_waiver_in_force_waives_whatever_its_checks_say_and_shows_it(seen: tuple[Verdict, ...]) -> None:
     result = judge(*seen, waiver=WAIVER)
     assert result.verdict == "waived"
-    assert result.message == f"no DNS on this bench (until 2026-12-01; its checks say: {seen[0]})"
+    assert result.message == f"no DNS on this bench (until 2026-12-01; its checks say: {seen[-1]})"
     assert [check.verdict for check in result.checks] == list(seen)
 
 
@@ -70,7 +73,22 @@ def test_a_waiver_holds_on_its_last_day() -> None:
     assert judge("fail", waiver=replace(WAIVER, until=TODAY)).verdict == "waived"
 
 
-@pytest.mark.parametrize("seen", [("pass",), ("fail",), ("unknown",)])
+def test_a_waiver_that_is_no_longer_needed_is_red_and_names_its_place() -> None:
+    result = judge("pass", "pass", waiver=WAIVER)
+    assert result.verdict == "fail"
+    assert result.message.startswith("The waiver is no longer needed: all checks pass. It said: no DNS on this bench")
+    assert result.message.endswith(f"Remove it: {PLACE}")
+
+
+def test_a_part_of_the_checks_says_nothing_against_a_waiver() -> None:
+    assert judge("pass", waiver=WAIVER, complete=False).verdict == "waived"
+
+
+def test_a_promise_that_depends_on_the_machine_may_hold_and_stay_waived() -> None:
+    assert judge("pass", waiver=replace(WAIVER, may_hold=True)).verdict == "waived"
+
+
+@pytest.mark.parametrize("seen", [("fail",), ("unknown",)])
 def test_an_ended_waiver_fails_its_clause_with_a_sentence(seen: tuple[Verdict, ...]) -> None:
     result = judge(*seen, waiver=ENDED)
     assert result.verdict == "fail"
@@ -86,11 +104,13 @@ def test_an_ended_waiver_fails_its_clause_with_a_sentence(seen: tuple[Verdict, .
         ([judge("fail"), judge("unknown")], (), "unknown"),
         ([judge("fail", "unknown")], (), "unknown"),
         ([judge("pass"), judge("pending")], (), "unknown"),
-        ([judge("pass"), judge(asserted=False)], (), "pass"),
+        ([judge("pass"), judge(asserted=False)], (), "fail"),
+        ([judge("pass"), judge("unasserted")], (), "pass"),  # a drill that was never run
         ([judge(asserted=False)], (), "unknown"),
         ([judge("fail", waiver=WAIVER)], (), "pass"),
         ([judge("unknown", waiver=WAIVER), judge("pass")], (), "pass"),
         ([judge("pass", waiver=ENDED)], (), "fail"),
+        ([judge("pass", waiver=WAIVER)], (), "fail"),
         ([judge("unknown", waiver=ENDED)], (), "unknown"),
         ([judge("pass")], ("it ended early",), "unknown"),
         ([], (), "unknown"),

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.contract import Contract, Waiver
+from harness.contract import Contract, Service, Waiver
 from harness.report.model import Report
 from harness.verify import VerifyOptions, run_verify
 from harness.verify.run import take_report
@@ -37,6 +37,11 @@ clauses:
   - {id: network.dns, group: network, title: Names, promise: P, evidence: [net], source: VS, severity: major}
   - {id: network.address, group: network, title: Addresses, promise: P, evidence: [net], source: VS, severity: major}
   - {id: recovery.protected, group: recovery, title: Kept, promise: P, evidence: [api], source: VS, severity: minor}
+"""
+PROFILES = """\
+profiles:
+  names: {title: Names alone, clauses: [network.dns]}
+  rebuilding: {title: While the core router is away, authority: bootstrap, without: [network]}
 """
 TODAY = date.today()
 CONTRACT = sites.contract(sites.guest(), sites.guest("logs-vm01", 1))
@@ -62,15 +67,23 @@ class Ended:
         return [check.message for one in self.report.clauses if one.id == clause for check in one.checks]
 
 
+def clauses_of(text: str) -> str:
+    """Those that the specs name; all of them where none is named."""
+    head, *entries = CLAUSES.splitlines(keepends=True)
+    first, *each = entries
+    named = [entry for entry in each if (entry.partition("id: ")[2].partition(",")[0]) in text]
+    return "".join([head, first, *(named or each)])
+
+
 @pytest.fixture
 def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
     folder = tmp_path / "specs"
     folder.mkdir()
-    (folder / "clauses.yml").write_text(CLAUSES)
 
-    def start(text: str, *arguments: str, contract: Contract = CONTRACT, **options: Any) -> Ended:
+    def start(text: str, *arguments: str, contract: Contract = CONTRACT, every: bool = False, **options: Any) -> Ended:
         # pytest keeps imported specs by name for the life of the process, and these runs share one.
         (folder / f"test_small_{next(NUMBERS)}.py").write_text(HEAD + textwrap.dedent(text))
+        (folder / "clauses.yml").write_text(CLAUSES + PROFILES if every else clauses_of(text))
         out = io.StringIO()
         options = {"inventory": tmp_path, "specs": folder, **options}
         asked = VerifyOptions(pytest_args=("-p", "no:randomly", *arguments), **options)
@@ -86,16 +99,21 @@ def test_resolves(): pass
 """
 
 
-def test_a_kept_promise_passes_and_the_others_are_not_yet_asserted(run: Run) -> None:
+def test_a_kept_promise_passes(run: Run) -> None:
     ended = run(PASSES)
-    assert ended.status == 0
+    assert (ended.status, ended.verdicts()) == (0, {"network.dns": "pass"})
+    assert "lab: Every asserted promise holds or is waived." in ended.out
+
+
+def test_a_clause_without_a_spec_is_red(run: Run) -> None:
+    ended = run(PASSES, every=True)
+    assert ended.status == 1
     assert ended.verdicts() == {
         "network.dns": "pass",
         "network.address": "unasserted",
         "recovery.protected": "unasserted",
     }
     assert "Not yet shown\n  network.address, recovery.protected" in ended.out
-    assert "lab: Every asserted promise holds or is waived." in ended.out
 
 
 @pytest.mark.parametrize(
@@ -248,12 +266,83 @@ def test_a_clause_can_be_asked_for_alone(run: Run) -> None:
     ended = run(
         f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', clauses=("network",)
     )
-    assert ended.verdicts() == {"network.dns": "pass", "network.address": "unasserted"}
+    assert ended.verdicts() == {"network.dns": "pass"}
     assert ended.status == 0
 
 
+TWO = """
+@pytest.mark.clause("network.dns")
+def test_resolves(): pass
+@pytest.mark.clause("recovery.protected")
+def test_off(): assert False
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "verdicts"),
+    [
+        ({"profile": "names"}, {"network.dns": "pass"}),
+        ({"profile": "rebuilding"}, {"recovery.protected": "fail"}),
+        ({"profile": "rebuilding", "clauses": ("recovery",)}, {"recovery.protected": "fail"}),
+        ({"contract": replace(CONTRACT, authority="bootstrap")}, {"recovery.protected": "fail"}),
+        (
+            {"contract": replace(CONTRACT, authority="bootstrap"), "profile": "management"},
+            {"network.dns": "pass", "network.address": "unasserted", "recovery.protected": "fail"},
+        ),
+    ],
+)
+def test_a_profile_is_a_view_that_says_nothing_of_the_rest(
+    run: Run, options: dict[str, Any], verdicts: dict[str, str]
+) -> None:
+    assert run(TWO, every=True, **options).verdicts() == verdicts
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"profile": "tenants"}, "has no such profile. Name one of: management, names, rebuilding"),
+        ({"profile": "names", "clauses": ("recovery",)}, "the profile names leaves it out"),
+    ],
+)
+def test_a_wrong_profile_is_refused(run: Run, options: dict[str, Any], words: str) -> None:
+    ended = run(TWO, every=True, **options)
+    assert ended.report is None
+    assert words in ended.err
+
+
+def test_pytests_marks_choose_by_severity_and_evidence(run: Run) -> None:
+    assert run(TWO, "-m", "major").verdicts() == {"network.dns": "pass"}
+    assert run(TWO, "-m", "not net").verdicts() == {"recovery.protected": "fail"}
+
+
+def test_a_spec_about_services_runs_for_each_and_is_silent_where_none_is_declared(run: Run) -> None:
+    specs = """
+        @pytest.mark.clause("network.dns")
+        def test_every(guest, service): pass
+        @pytest.mark.clause("network.dns")
+        def test_with_health(guest, reporting): pass
+        @pytest.mark.clause("network.dns")
+        def test_guest(guest): pass
+    """
+    ends = Service("b.service", (80,), "http://metrics-vm01/health")
+    first, second = CONTRACT.guests
+    served = replace(CONTRACT, guests=(replace(first, services=(Service("a.service", (), None), ends)), second))
+    assert names(run(specs, contract=served)) == [
+        "test_every[metrics-vm01-a.service]",
+        "test_every[metrics-vm01-b.service]",
+        "test_with_health[metrics-vm01-b.service]",
+        "test_guest[metrics-vm01]",
+        "test_guest[logs-vm01]",
+    ]
+
+
+def names(ended: Ended) -> list[str]:
+    assert ended.report is not None, ended.err
+    return [check.name for clause in ended.report.clauses for check in clause.checks]
+
+
 def test_only_unasserted_clauses_asked_for_is_no_pass(run: Run) -> None:
-    assert run(PASSES, clauses=("recovery.protected",)).status == 2
+    assert run(PASSES, clauses=("recovery.protected",), every=True).status == 2
 
 
 def test_a_guest_can_be_asked_for_alone(run: Run) -> None:
@@ -273,7 +362,7 @@ def test_a_guest_can_be_asked_for_alone(run: Run) -> None:
 
 def test_pytests_own_selection_passes_through(run: Run) -> None:
     ended = run(f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', "-k", "resolves")
-    assert ended.verdicts() == {"network.dns": "pass", "network.address": "unasserted"}
+    assert ended.verdicts() == {"network.dns": "pass"}
 
 
 def waive(clause: str, until: date) -> Contract:
@@ -288,9 +377,28 @@ def test_a_waived_clause_still_runs_and_does_not_count(run: Run) -> None:
 
 
 def test_an_ended_waiver_breaks_the_promise(run: Run) -> None:
-    ended = run(PASSES, contract=waive("network.dns", TODAY - timedelta(days=1)))
+    wrong = '@pytest.mark.clause("network.dns")\ndef test_it(): assert False'
+    ended = run(wrong, contract=waive("network.dns", TODAY - timedelta(days=1)))
     assert (ended.verdicts()["network.dns"], ended.status) == ("fail", 1)
     assert "The waiver ended on" in ended.out
+
+
+def test_a_superfluous_waiver_is_red_in_a_whole_run_alone(run: Run) -> None:
+    both = """
+        @pytest.mark.clause("network.dns")
+        def test_one(): pass
+        @pytest.mark.clause("network.dns")
+        def test_two(guest): pass
+    """
+    ended = run(both, contract=waive("network.dns", TODAY))
+    assert (ended.verdicts()["network.dns"], ended.status) == ("fail", 1)
+    assert "The waiver is no longer needed" in ended.out
+
+
+def test_a_selection_says_nothing_against_a_waiver(run: Run) -> None:
+    specs = '@pytest.mark.clause("network.dns")\ndef test_it(guest): pass'
+    ended = run(specs, contract=waive("network.dns", TODAY), guest="logs-vm01")
+    assert ended.verdicts() == {"network.dns": "waived"}
 
 
 def test_a_waiver_of_nothing_is_refused(run: Run) -> None:
@@ -322,7 +430,7 @@ def test_json_and_junit_carry_clause_and_evidence(run: Run, tmp_path: Path) -> N
 
 
 def test_json_can_go_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "clauses.yml").write_text(CLAUSES)
+    (tmp_path / "clauses.yml").write_text(clauses_of(PASSES))
     (tmp_path / "test_to_standard_output.py").write_text(HEAD + PASSES)
     status = run_verify(VerifyOptions(specs=tmp_path, inventory=tmp_path, json=Path("-")), contract=CONTRACT)
     out, err = capfd.readouterr()

@@ -140,6 +140,12 @@ def _remove_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
         del data["volumes"][request["volid"]]
 
 
+def _edit_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """Such as `ctime`: a backup grows old without anybody waiting for it."""
+    with sim.state.changing():
+        sim.storages.volume(request["volid"]).update(request["set"])
+
+
 def _broadcast(sim: Simulator, request: Mapping[str, Any]) -> None:
     """One round of pvestatd now, blind for the VMs of `except`; `regular` false stops the rounds of its own."""
     sim.broadcasts.is_regular = bool(request.get("regular", True))
@@ -163,6 +169,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "snapshot": _snapshot,
     "restore": _restore,
     "edit-config": _edit_config,
+    "edit-volume": _edit_volume,
     "fill-storage": _fill_storage,
     "hold-lock": _hold_lock,
     "broadcast": _broadcast,
