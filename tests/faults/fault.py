@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tasks
-from harness.report.model import ClauseResult, Verdict
+from harness.report.model import ClauseResult
 from tests.faults.bench import Look
 from tests.faults.ways import Way
 
@@ -16,20 +16,29 @@ from tests.faults.ways import Way
 SENTENCE = re.compile(
     r".+: expected .+, seen .+\. Declared at (?P<file>\S+):(?P<line>\d+)\. Next: (?P<next>.+)", re.DOTALL
 )
-ENDED = re.compile(r"The waiver .+ \((?P<file>\S+):(?P<line>\d+)\): .+\. (?P<next>[A-Z].+)", re.DOTALL)
+OF_A_WAIVER = (
+    re.compile(r"The waiver ended on .+ \((?P<file>\S+):(?P<line>\d+)\): .+\. (?P<next>Keep the promise, or renew .+)"),
+    re.compile(r"The waiver is no longer needed: .+ (?P<next>Remove it): (?P<file>\S+):(?P<line>\d+)"),
+)
 COMMAND = re.compile(r"\./invoke +([a-z.]+[a-z])")
 CRASHED = ("Traceback", "The spec itself broke", "INTERNALERROR")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`fails` must be red, `unknown` not be judged, all other clauses hold; `says` is what the first of them says."""
+    """What these clauses must come to while all others hold; `says` is what the first of them says of it."""
 
     what: str
     fails: tuple[str, ...]
     says: str
     seed: Way
     unknown: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """Every clause that does not hold then."""
+        return (*self.fails, *self.unknown, *self.pending)
 
     def __str__(self) -> str:
         return self.what
@@ -41,21 +50,23 @@ def complaints(fault: Fault, look: Look) -> list[str]:
 
 
 def _verdicts(fault: Fault, look: Look) -> Iterator[str]:
-    for verdict, wanted in (("fail", fault.fails), ("unknown", fault.unknown)):
-        seen = {clause.id for clause in look.report.clauses if clause.verdict == verdict}
-        yield from (f"{clause} should be {verdict}, and is not" for clause in sorted(set(wanted) - seen))
-        yield from (f"{clause} is {verdict} as well: {_said(look, clause)}" for clause in sorted(seen - set(wanted)))
+    expected = {
+        **dict.fromkeys(fault.fails, "fail"),
+        **dict.fromkeys(fault.unknown, "unknown"),
+        **dict.fromkeys(fault.pending, "pending"),
+    }
     for clause in look.report.clauses:
-        if clause.verdict in ("pending", "waived") or (clause.verdict == "unasserted" and clause.checks):
-            yield f"{clause.id} is {clause.verdict}"
-    status = 2 if fault.unknown else 1
+        wanted = expected.get(clause.id, "pass")
+        if clause.verdict != wanted:
+            yield f"{clause.id} should be {wanted}, and is {clause.verdict}: {' / '.join(messages(clause)[:3])}"
+    status = 2 if fault.unknown or fault.pending else 1
     if look.report.exit_status != status:
         yield f"the exit status should be {status}, and is {look.report.exit_status}"
     yield from look.report.problems
 
 
 def _words(fault: Fault, look: Look) -> Iterator[str]:
-    first = next(clause for clause in look.report.clauses if clause.id == (*fault.fails, *fault.unknown)[0])
+    first = next(clause for clause in look.report.clauses if clause.id == fault.clauses[0])
     if not any(fault.says in text for text in messages(first)):
         yield f"{first.id} does not say {fault.says!r}, but: {' / '.join(messages(first))}"
     for clause in look.report.of("fail"):
@@ -65,7 +76,7 @@ def _words(fault: Fault, look: Look) -> Iterator[str]:
 
 def _lacks(text: str) -> Iterator[str]:
     """What is missing in the sentence of a broken promise."""
-    found = SENTENCE.fullmatch(text) or ENDED.fullmatch(text)
+    found = next((match for form in (SENTENCE, *OF_A_WAIVER) if (match := form.fullmatch(text))), None)
     if found is None:
         yield "expected, seen, where declared and what next belong into it"
         return
@@ -89,17 +100,6 @@ def messages(clause: ClauseResult) -> list[str]:
 
 
 def red_specs(look: Look) -> set[str]:
-    """The names of the specs that were red, whatever they ran for."""
-    return {
-        check.name.partition("[")[0]
-        for clause in look.report.clauses
-        for check in clause.checks
-        if check.verdict == "fail"
-    }
-
-
-def _said(look: Look, clause_id: str) -> str:
-    clause = next(clause for clause in look.report.clauses if clause.id == clause_id)
-    grave: tuple[Verdict, ...] = ("fail", "unknown")
-    said = [check.message for check in clause.checks if check.verdict in grave]
-    return " / ".join(said[:3] or [clause.message])
+    """The names of the specs that were red, or pending, whatever they ran for."""
+    checks = [check for clause in look.report.clauses for check in clause.checks]
+    return {check.name.partition("[")[0] for check in checks if check.verdict in ("fail", "pending")}

@@ -12,7 +12,7 @@ from tests.faults.ways import Way, agreed, answered, called, configured, declare
 
 GUEST, VMID, MAC, ADDRESS = "metrics-vm01", 130, "02:de:99:01:01:01", "198.18.99.30"
 MACHINE_ID = "/etc/machine-id"
-OTHER, STRANGER = "logs-vm01", "02:aa:bb:cc:dd:ee"
+OTHER, STRANGER = "factory-vm01", "02:aa:bb:cc:dd:ee"
 MGMT, SPACE = "group_vars/all/mgmt.yml", "group_vars/all/mac_namespace.yml"
 STRANGERS = ("identity.no-strangers",)
 YESTERDAY = date.today() - timedelta(days=1)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from harness.contract import Contract, Service
 from tests.faults.bench import HYPERVISOR, ROUTER
+from tests.faults.bypass import bypassed
 from tests.faults.fault import Fault
 from tests.faults.ways import (
     Way,
@@ -37,6 +38,7 @@ INSIDE = (
     "network.core-router",
     "network.no-core-services",
     "separation.no-tenants",
+    "service.healthy",
 )
 
 
@@ -97,6 +99,13 @@ ROUTER_FAULTS = (
         HELD,
         f"leases against {MAC} -> {ADDRESS}: expected none, seen {ELSEWHERE} for {MAC}",
         restarted(edited(ROUTER, LEASES, rf"(?<= {MAC} ){ADDRESS} ", f"{ELSEWHERE} ")),
+    ),
+    Fault(
+        "a client-id that bypasses the reservation",
+        (*HELD, "network.reachable", "service.healthy"),  # nobody is at the VM's address
+        f"seen {ELSEWHERE} for {MAC} ({GUEST}), as client-id ff:",
+        bypassed(GUEST, MAC, ADDRESS, ELSEWHERE),
+        unknown=tuple(one for one in INSIDE if one not in (*HELD, "service.healthy")),
     ),
     Fault(
         "a second DHCP server, in a VM",
@@ -200,7 +209,7 @@ GUEST_FAULTS = (
     Fault(
         "a guest that forwards packets",
         SERVICES,
-        f"forwarding inside {GUEST}: expected no, seen yes",
+        f"forwarding inside {GUEST}: expected none, seen ipv4",
         ran(GUEST, "echo 1 >/proc/sys/net/ipv4/ip_forward", "echo 0 >/proc/sys/net/ipv4/ip_forward"),
     ),
     Fault(

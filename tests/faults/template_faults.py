@@ -91,8 +91,8 @@ FAULTS = (
     Fault(
         "a VM that says it is another",
         ("provision.from-template", "provision.repeatable"),
-        "site and guest in the notes of metrics-vm01: expected lab, metrics-vm01, seen lab, logs-vm01",
-        configured(VMID, description=notes(guest="logs-vm01")),
+        "site and guest in the notes of metrics-vm01: expected lab, metrics-vm01, seen lab, factory-vm01",
+        configured(VMID, description=notes(guest="factory-vm01")),
     ),
     Fault(
         "a VM that was begun and never finished",

@@ -76,6 +76,33 @@ def edited_behind_the_api(vmid: int, *, delete: tuple[str, ...] = (), **keys: st
     return way
 
 
+def controlled(**request: object) -> Way:
+    """A change in the simulator's state that no call can make."""
+
+    @contextmanager
+    def way(_: Bench) -> Iterator[None]:
+        try:
+            control(**request)
+            yield
+        finally:
+            put_back()
+
+    return way
+
+
+def archived(vmid: int, **request: object) -> Way:
+    """The newest backup of a VM is gone, or is another one than it was."""
+
+    @contextmanager
+    def way(bench: Bench) -> Iterator[None]:
+        kept = as_root("GET", f"{NODE}/storage/local/content?content=backup&vmid={vmid}")
+        newest = max(kept, key=lambda one: one["ctime"])
+        with controlled(volid=newest["volid"], **request)(bench):
+            yield
+
+    return way
+
+
 def answered(path: str, patch: object) -> Way:
     """PVE's API tells of something that the lab's hypervisor cannot have."""
     fault = {"kind": "answer", "method": "GET", "path": f"^{path}$", "patch": patch, "times": -1}
