@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from harness.verify.clauses import load_clauses
 from tests.faults.bench import HYPERVISOR
 from tests.faults.fault import Fault
 from tests.faults.ways import Way, answered, called, ran, written
+from tests.site.driver import ROOT
 
 # Before the real one in the path of those who log in: no kernel would mount it without a server.
 CAT = "/usr/local/bin/cat"
@@ -14,8 +16,9 @@ MOUNTED = """\
 test "$1" != /proc/mounts || echo 198.18.99.9:/vm /mnt/nas nfs4 rw,relatime,vers=4.2 0 0
 """
 CERTIFICATE = f"/etc/pve/nodes/{HYPERVISOR}/pve-ssl"
-# Whatever is asked of an API that is not the pinned one is no answer.
-API: tuple[str, ...] = ()
+CLAUSES = load_clauses(ROOT / "specs/clauses.yml").by_id
+# A clause that is read from the API is not judged without it.
+FROM_THE_API = tuple(clause.id for clause in CLAUSES.values() if "api" in clause.evidence)
 
 
 def another_certificate() -> Way:
@@ -99,6 +102,13 @@ FAULTS = (
         ("standalone.own-web-ui",),
         "certificate of https://198.18.99.21:8006: expected",
         another_certificate(),
-        unknown=API,
+        unknown=FROM_THE_API,  # what another than the pinned one says is no answer
+    ),
+    Fault(
+        "an API that is down",
+        (),
+        "certificate of https://198.18.99.21:8006",
+        ran(HYPERVISOR, "systemctl stop pveproxy", "systemctl start pveproxy"),
+        unknown=("standalone.own-web-ui", *FROM_THE_API),
     ),
 )
