@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from harness.contract import Contract, Service
+from harness.contract import Declared, Service
 from tests.faults.bench import HYPERVISOR, ROUTER
 from tests.faults.bypass import bypassed
 from tests.faults.fault import Fault
 from tests.faults.ways import (
     Way,
-    agreed,
     answered,
     called,
     configured,
     edited,
     edited_behind_the_api,
+    guest_agreed,
     ran,
     while_stopped,
     written,
 )
+from tests.site.driver import ROOT
 
 GUEST, VMID, MAC, ADDRESS = "metrics-vm01", 130, "02:de:99:01:01:01", "198.18.99.30"
 DOMAIN = "lab.deevnet.net"
@@ -27,6 +26,7 @@ FQDN = f"{GUEST}.{DOMAIN}"
 ELSEWHERE, STRANGER = "198.18.99.77", "02:aa:bb:cc:dd:ee"
 RESERVATIONS, NAMES = "/etc/mgmt-dnsmasq/hosts.dhcp", "/etc/mgmt-dnsmasq/hosts.dns"
 MAIN, LEASES = "/etc/dnsmasq.d/mgmt-lab.conf", "/var/lib/misc/dnsmasq.leases"
+HERE = Declared(ROOT / "inventory/lab/group_vars/all/workloads.yml", 1)
 RELOAD = "systemctl reload dnsmasq"
 RESERVATION, HELD, DNS = ("network.reservation",), ("network.address",), ("network.dns",)
 CORE, SERVICES, BRIDGE = ("network.core-router",), ("network.no-core-services",), ("network.bridge",)
@@ -52,14 +52,6 @@ def named(pattern: str, new: str) -> Way:
 
 def restarted(*ways: Way) -> Way:
     return while_stopped(ROUTER, "dnsmasq", *ways)
-
-
-def declares(*services: Service) -> Way:
-    def change(contract: Contract) -> Contract:
-        first, *rest = contract.guests
-        return replace(contract, guests=(replace(first, services=services), *rest))
-
-    return agreed(change)
 
 
 def second_server() -> Way:
@@ -102,7 +94,7 @@ ROUTER_FAULTS = (
     ),
     Fault(
         "a client-id that bypasses the reservation",
-        (*HELD, "network.reachable", "service.healthy"),  # nobody is at the VM's address
+        (*HELD, *RESERVATION, "network.reachable", "service.healthy"),  # nobody is at the VM's address
         f"seen {ELSEWHERE} for {MAC} ({GUEST}), as client-id ff:",
         bypassed(GUEST, MAC, ADDRESS, ELSEWHERE),
         unknown=tuple(one for one in INSIDE if one not in (*HELD, "service.healthy")),
@@ -225,9 +217,9 @@ GUEST_FAULTS = (
     ),
     Fault(
         "a core service declared for a VM",
-        SERVICES,
+        (*SERVICES, "service.healthy"),  # nor does it run
         f"core services declared for {GUEST}: expected none, seen unbound.service on 53",
-        declares(Service("unbound.service", (53,), None)),
+        guest_agreed(GUEST, services=(Service("unbound.service", (53,), None, declared=HERE),)),
     ),
     Fault(
         "a VM on another bridge",

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from harness.contract import Category, Contract
 from harness.drills import DRILLS
 from tests.faults.fault import Fault
-from tests.faults.ways import Way, agreed, called, configured, declared, drilled, written
+from tests.faults.ways import called, configured, declared, drilled, guest_agreed, written
 
 GUEST, VMID = "metrics-vm01", 130
 TENANTS = ("separation.no-tenants",)
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)
-
-
-def with_category(category: str) -> Way:
-    """The inventory's own check knows the categories."""
-
-    def change(contract: Contract) -> Contract:
-        first, *rest = contract.guests
-        return replace(contract, guests=(replace(first, category=cast("Category", category)), *rest))
-
-    return agreed(change)
 
 
 SEPARATION = (
@@ -31,7 +19,7 @@ SEPARATION = (
         "a VM declared for tenants",
         ("separation.category",),
         f"category of {GUEST}: expected access, automation, observability, seen tenant",
-        with_category("tenant"),
+        guest_agreed(GUEST, category="tenant"),
     ),
     Fault(
         "a VM of two categories",

@@ -241,6 +241,16 @@ def agreed(change: Callable[[Contract], Contract]) -> Way:
     return way
 
 
+def guest_agreed(name: str, **changes: Any) -> Way:
+    """A contract in which one guest is another than any inventory can say."""
+
+    def change(contract: Contract) -> Contract:
+        guests = (replace(guest, **changes) if guest.name == name else guest for guest in contract.guests)
+        return replace(contract, guests=tuple(guests))
+
+    return agreed(change)
+
+
 def copied(bench: Bench, *edits: Edit) -> Path:
     """A copy of the inventory folder with these edits."""
     folder = bench.scratch / f"inventory-{next(COPIES)}"
