@@ -147,7 +147,7 @@ BOOTSTRAP = (
     Fault(
         "passwords over SSH",
         POST,
-        "passwordauthentication: no",
+        "how sshd lets somebody in: expected pubkeyauthentication: yes",
         edited(HYPERVISOR, SSHD, r"PasswordAuthentication no", "PasswordAuthentication yes"),
     ),
     Fault(
