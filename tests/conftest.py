@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults.score import pytest_terminal_summary
 from tests.side_by_side import SideBySide
+
+__all__ = ["pytest_terminal_summary"]  # a hook of pytest's: below the results of whatever ran
 
 # Folders whose modules take a minute without a lab: sweeps of kills, Ansible, whole recordings.
 LONG = {"recovery", "engine", "door", "pve", "drills"}
+LONGEST = "test_faults.py"  # one verification for each seeded fault
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,4 +36,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, what takes long begins first, so that no worker waits for the other at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (item.get_closest_marker("lab") is None, item.path.parent.name not in LONG))
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+    is_of_lab = item.get_closest_marker("lab") is not None
+    return item.path.name != LONGEST, not is_of_lab, item.path.parent.name not in LONG

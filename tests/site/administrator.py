@@ -11,7 +11,7 @@ from harness import lab
 from harness.wait import wait_until
 
 
-def as_root(method: str, path: str, **form: str | list[str]) -> Any:
+def as_root(method: str, path: str, /, **form: str | list[str]) -> Any:
     """One call of PVE's API as its administrator, as somebody in the web UI would make it."""
     api = lab.status().api
     assert api is not None

@@ -1,24 +1,10 @@
-"""A fault that is seeded into the lab, and what verify must say of it."""
+"""What several tests seed into the lab, and what verify said of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tests.site.driver import Site
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`clause` must be broken, with these words; `alone` when nothing else may be."""
-
-    clause: str
-    words: str
-    seed: Callable[[Site], object]
-    mend: Callable[[Site], object]
-    alone: bool = True
-    status: int = 1
 
 
 def start_second_server(site: Site) -> None:

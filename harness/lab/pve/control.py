@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import socketserver
 import sys
@@ -68,6 +69,11 @@ def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa
 
 def _fault(sim: Simulator, request: Mapping[str, Any]) -> None:
     sim.faults.add(_read_fault(request))
+
+
+def _take_back(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """The fault that was asked for with the same words, and no other."""
+    sim.faults.take_back(_read_fault(request))
 
 
 def _read_fault(request: Mapping[str, Any]) -> Fault:
@@ -141,6 +147,16 @@ def _edit_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
         sim.storages.volume(request["volid"]).update(request["set"])
 
 
+def _edit_log(sim: Simulator, request: Mapping[str, Any]) -> None:
+    """The newest task of that type about that VM said something else."""
+    with sim.state.changing() as data:
+        tasks = (one for one in data["tasks"] if (one["type"], one["id"]) == (request["task"], str(request["vmid"])))
+        record = next(tasks, None)
+        if record is None:
+            raise ValueError(f"no task {request['task']} about {request['vmid']}")
+        record["log"] = [re.sub(request["pattern"], request["new"], line) for line in record["log"]]
+
+
 def _broadcast(sim: Simulator, request: Mapping[str, Any]) -> None:
     """One round of pvestatd now, blind for the VMs of `except`; `regular` false stops the rounds of its own."""
     sim.broadcasts.is_regular = bool(request.get("regular", True))
@@ -158,12 +174,14 @@ OPERATIONS: Mapping[str, Operation] = {
     "reset-counters": _reset_counters,
     "fault": _fault,
     "faults": _faults,
+    "take-back": _take_back,
     "clear-faults": _clear_faults,
     "chaos": _chaos,
     "snapshot": _snapshot,
     "restore": _restore,
     "edit-config": _edit_config,
     "edit-volume": _edit_volume,
+    "edit-log": _edit_log,
     "fill-storage": _fill_storage,
     "hold-lock": _hold_lock,
     "broadcast": _broadcast,

@@ -100,8 +100,9 @@ class Dispatcher:
     def _faulty(self, method: str, shown: str, work: Callable[[int], object]) -> object:
         """The call with the fault that was asked for it, if any."""
         number = self._sim.counters.next_number()
-        fault = self._sim.faults.for_call(method, shown, number)
-        return strike(self._sim, fault, shown, lambda: work(number))
+        faults = self._sim.faults
+        fault = faults.for_call(method, shown, number)
+        return strike(self._sim, fault, shown, lambda: faults.falsify(method, shown, work(number)))
 
     def _call(self, request: Request, path: str, number: int) -> object:
         sent = _parameters(request)

@@ -38,7 +38,8 @@ TASK_KINDS = (
     "task-crash",  # power loss half-way
 )
 CRASH_SAVED = "crash-saved"  # power loss right after the state was saved for the `at`-th time
-KINDS = (*CALL_KINDS, *TASK_KINDS, CRASH_SAVED)
+ANSWER = "answer"  # what is answered is another node's truth: `patch` is merged into it; not counted, until taken back
+KINDS = (*CALL_KINDS, *TASK_KINDS, CRASH_SAVED, ANSWER)
 
 _UPID = re.compile(r"UPID:[^/]*")
 
@@ -63,6 +64,7 @@ class Fault:
     seconds: float = 0.0
     at: int = 0
     pid: int = 0
+    patch: Any = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -74,6 +76,9 @@ class Fault:
     def hits_call(self, method: str, path: str, number: int) -> bool:
         wanted = self.kind in CALL_KINDS and self.method in {"*", method} and self.at in {0, number}
         return wanted and re.search(self.path, path) is not None
+
+    def falsifies(self, method: str, path: str) -> bool:
+        return self.kind == ANSWER and self.method in {"*", method} and re.search(self.path, path) is not None
 
     def hits_task(self, kind: str) -> bool:
         return self.kind in TASK_KINDS and self.task in {"*", kind}
@@ -115,6 +120,11 @@ class Faults:
         with self._lock:
             self._chaos = chaos
 
+    def take_back(self, fault: Fault) -> None:
+        """Undo one `add`, and leave the others."""
+        with self._lock:
+            self._waiting.remove(fault)
+
     def clear(self) -> None:
         with self._lock:
             self._waiting.clear()
@@ -144,6 +154,14 @@ class Faults:
                 return found
             return self._chaos.strike(f"{method} {_UPID.sub('UPID', path)}", self._chaos.calls)
 
+    def falsify(self, method: str, path: str, answer: object) -> object:
+        """The answer as the faults of kind `answer` want it, in the order they were added."""
+        with self._lock:
+            patches = [fault.patch for fault in self._waiting if fault.falsifies(method, path)]
+        for patch in patches:
+            answer = merge(answer, patch)
+        return answer
+
     def for_task(self, kind: str, target: str = "") -> Fault | None:
         found = self._take(lambda fault: fault.hits_task(kind))
         with self._lock:
@@ -161,3 +179,16 @@ class Faults:
                         self._waiting.remove(fault)
                     return fault
         return None
+
+
+def merge(value: object, patch: object) -> object:
+    """`patch` over `value` as RFC 7396 has it: mappings key by key, None takes a key away, all else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(value) if isinstance(value, dict) else {}
+    for key, part in patch.items():
+        if part is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), part)
+    return merged

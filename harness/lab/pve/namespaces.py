@@ -93,6 +93,12 @@ class NamespaceRuntime:
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: _alive(guest / "pid") not in (None, first), timeout_s=START_S)
 
+    def freeze(self, vmid: int, *, frozen: bool) -> None:
+        """The kernel answers for a frozen guest as far as it does alone: ping and TCP's handshake, and nothing more."""
+        group = _group(vmid)
+        if group.exists():
+            (group / "cgroup.freeze").write_text("1" if frozen else "0")
+
     def is_running(self, vmid: int) -> int | None:
         """The supervisor's pid: like QEMU's it stays the same while the guest's system restarts."""
         return _alive(self._guest(vmid) / "supervisor")

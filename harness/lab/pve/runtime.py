@@ -73,6 +73,9 @@ class GuestRuntime(Protocol):
     def reboot(self, vmid: int) -> None:
         """Reset the running guest in place: same NICs, same disk, its system starts again."""
 
+    def freeze(self, vmid: int, *, frozen: bool) -> None:
+        """Let the running guest's processors stand still, or go on; a guest that does not run is no error."""
+
     def is_running(self, vmid: int) -> int | None:
         """The pid of the guest's first process, or None when it does not run."""
 
@@ -134,6 +137,9 @@ class NoRuntime:
 
     def reboot(self, vmid: int) -> None:
         """A guest without processes has nothing to start again."""
+
+    def freeze(self, vmid: int, *, frozen: bool) -> None:
+        """A guest without processes stands still anyway."""
 
     def is_running(self, vmid: int) -> int | None:
         with self._lock:

@@ -28,6 +28,7 @@ def restore(sim: Simulator, name: str) -> None:
         sim.state.data.update(kept)
         sim.state.save()
         _power(sim, now, kept)
+        _resume(sim)
     sim.broadcasts.refresh(sim)
 
 
@@ -43,3 +44,10 @@ def _power(sim: Simulator, now: set[str], kept: dict[str, Any]) -> None:
     for vmid in kept["started"]:
         if sim.runtime.is_running(int(vmid)) is None:
             sim.runtime.start(int(vmid), nics(kept["vms"][vmid]["config"]))
+
+
+def _resume(sim: Simulator) -> None:
+    """Whether a machine was paused is QEMU's to know, not the configuration's."""
+    for vmid in sorted(sim.paused):
+        sim.runtime.freeze(vmid, frozen=False)
+    sim.paused.clear()

@@ -211,11 +211,13 @@ def _reset(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any])
 def _suspend(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
     with sim.locks.exclusive(vmid, worker.log):
         sim.paused.add(vmid)
+        sim.runtime.freeze(vmid, frozen=True)
 
 
 def _resume(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
     with sim.locks.exclusive(vmid, worker.log):
         sim.paused.discard(vmid)
+        sim.runtime.freeze(vmid, frozen=False)
 
 
 def _task(kind: str, work: Work, *, only_running: bool = False) -> Callable[[Call], object]:

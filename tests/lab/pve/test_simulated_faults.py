@@ -217,3 +217,32 @@ def test_writers_that_wait_for_a_lock_keep_the_workers_from_everybody(node: Node
     for writer in writers:
         writer.join()
     assert waited > 0.2  # PVE's ten seconds, at this pace half of one
+
+
+def test_another_truth_is_answered_until_it_is_taken_back(node: Node) -> None:
+    """Merged into what PVE would say: a list is replaced, a key is added, changed or taken away."""
+    resources, status = "/cluster/ha/resources", f"{NODE}/status"
+    before = node.read(status)
+    falsehoods: list[dict[str, Any]] = [
+        {"path": f"^{resources}$", "patch": [{"sid": "vm:200"}]},
+        {"path": f"^{status}$", "patch": {"cpuinfo": {"hvm": "", "mhz": None}}},
+        {"path": f"^{status}$", "patch": {"uptime": 1}},
+    ]
+    for one in falsehoods:
+        fault(node, "answer", **one)
+    for _ in range(2):  # not used up
+        assert node.read(resources) == [{"sid": "vm:200"}]
+        told = node.read(status)
+        assert (told["cpuinfo"]["hvm"], told["uptime"], "mhz" in told["cpuinfo"]) == ("", 1, False)
+        assert told["cpuinfo"]["flags"] == before["cpuinfo"]["flags"]
+    node.control(op="take-back", kind="answer", **falsehoods[1])
+    assert (node.read(status)["cpuinfo"], node.read(status)["uptime"]) == (before["cpuinfo"], 1)
+    node.control(op="clear-faults")
+    assert node.read(resources) == []
+
+
+def test_only_what_was_asked_for_can_be_taken_back(node: Node) -> None:
+    fault(node, "answer", path="/version", patch={"version": "9.9.9"})
+    with pytest.raises(AssertionError, match="not in list"):
+        node.control(op="take-back", kind="answer", path="/version", patch={"version": "9.9.8"})
+    assert node.read("/version")["version"] == "9.9.9"
