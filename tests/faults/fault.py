@@ -67,7 +67,7 @@ def _verdicts(fault: Fault, look: Look) -> Iterator[str]:
 
 def _words(fault: Fault, look: Look) -> Iterator[str]:
     first = next(clause for clause in look.report.clauses if clause.id == fault.clauses[0])
-    if not any(fault.says in text for text in messages(first)):
+    if not any(fault.says in text for text in (first.message, *messages(first))):
         yield f"{first.id} does not say {fault.says!r}, but: {' / '.join(messages(first))}"
     for clause in look.report.of("fail"):
         for text in messages(clause):

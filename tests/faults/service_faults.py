@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from tests.faults.fault import Fault
-from tests.faults.ways import called, declared, ran
+from tests.faults.ways import called, configured, declared, ran, together
 
 GUEST, FQDN = "factory-vm01", "factory-vm01.lab.deevnet.net"
 HEALTHY = ("service.healthy",)
@@ -64,7 +64,7 @@ WAIVERS = (
         "a waiver that is over",
         ("recovery.protected",),
         f"The waiver ended on {TODAY - timedelta(days=1)}",
-        declared(waived("recovery.protected", TODAY - timedelta(days=1))),
+        together(configured(130, protection="0"), declared(waived("recovery.protected", TODAY - timedelta(days=1)))),
     ),
     Fault(
         "a waiver that nobody needs",
@@ -79,7 +79,14 @@ PRIVILEGES = (
         ("bootstrap.post-config",),
         "changes due to the roles: expected none, seen role MgmtAudit",
         called("PUT", "/access/roles/MgmtAudit", privs="Sys.Audit,VM.Audit,Pool.Audit,SDN.Audit"),
-        unknown=("storage.local-only", "backup.scheduled", "backup.recent", "template.fedora"),
+        unknown=(
+            "storage.local-only",
+            "template.fedora",
+            "provision.repeatable",
+            "separation.no-tenants",
+            "backup.scheduled",
+            "backup.recent",
+        ),
     ),
 )
 FAULTS = (*SERVICES, *WAIVERS, *PRIVILEGES)

@@ -107,7 +107,7 @@ FAULTS = (
     Fault(
         "an API that is down",
         (),
-        "certificate of https://198.18.99.21:8006",
+        "Could not read the TLS certificate on 198.18.99.21 port 8006",
         ran(HYPERVISOR, "systemctl stop pveproxy", "systemctl start pveproxy"),
         unknown=("standalone.own-web-ui", *FROM_THE_API),
     ),

@@ -30,8 +30,8 @@ SEPARATION = (
     Fault(
         "a responsibility that nobody carries",
         ("separation.coverage",),
-        "who carries metrics: expected a VM or a plan, seen none",
-        declared(("host_vars/metrics-vm01.yml", "responsibilities: [metrics]", "responsibilities: []")),
+        "who carries alerting: expected a VM or a plan, seen none",
+        declared(("group_vars/all/mgmt.yml", " alerting: in the whole lab,", "")),
     ),
     Fault(
         "a VM marked as a tenant's",
@@ -64,7 +64,7 @@ SEPARATION = (
         "a guest that knows the tenant hypervisor",
         TENANTS,
         f"routes, resolvers, mounts and names of the tenant hypervisor inside {GUEST}: expected none, seen "
-        "hosts-and-fstab: 198.18.99.22 images",
+        "hosts-and-fstab: 198.18.99.22:/images",
         written(GUEST, "/etc/fstab", "198.18.99.22:/images /images nfs defaults 0 0\n"),
     ),
 )

@@ -17,7 +17,7 @@ from harness.drills import DRILLS
 from harness.drills.record import Record, read_record, write_record
 from harness.site import open_contract
 from tests.faults.bench import HYPERVISOR, SITE, Bench, control, put_back, root, run
-from tests.site.administrator import as_root, finish_task
+from tests.site.administrator import as_root, end_of_task, finish_task
 
 Way = Callable[[Bench], AbstractContextManager[object]]
 Edit = tuple[str, str, str]  # file, what stands there once, what stands there instead
@@ -83,6 +83,21 @@ def controlled(**request: object) -> Way:
     def way(_: Bench) -> Iterator[None]:
         try:
             control(**request)
+            yield
+        finally:
+            put_back()
+
+    return way
+
+
+def backed_up_in_vain(vmid: int) -> Way:
+    """One more backup was tried, and its task failed."""
+
+    @contextmanager
+    def way(_: Bench) -> Iterator[None]:
+        try:
+            control(op="fault", kind="task-fail", task="vzdump", text="job errors")
+            assert end_of_task(as_root("POST", f"{NODE}/vzdump", vmid=str(vmid), storage="local")) == "job errors"
             yield
         finally:
             put_back()

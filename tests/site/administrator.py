@@ -28,13 +28,20 @@ def as_root(method: str, path: str, /, **form: str | list[str]) -> Any:
 
 
 def finish_task(upid: str) -> None:
-    def look() -> tuple[dict[str, Any] | None, str]:
-        status = as_root("GET", f"/nodes/hv01/tasks/{upid}/status")
-        return (status if status["status"] == "stopped" else None), status["status"]
+    ended = end_of_task(upid)
+    assert ended == "OK", f"{upid}: {ended}"
 
-    ended = wait_until(look, deadline_s=30)
-    assert ended.value is not None, f"{upid} still runs"
-    assert ended.value["exitstatus"] == "OK", ended.value
+
+def end_of_task(upid: str) -> str:
+    """How the task ended, once it has."""
+
+    def look() -> tuple[str | None, str]:
+        status = as_root("GET", f"/nodes/hv01/tasks/{upid}/status")
+        return status.get("exitstatus"), status["status"]
+
+    waited = wait_until(look, deadline_s=30)
+    assert waited.value is not None, f"{upid} still runs"
+    return waited.value
 
 
 def destroy(vmid: int) -> None:
