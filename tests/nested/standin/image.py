@@ -20,6 +20,7 @@ NEEDED = {
     "cpio": "cpio",
     "dropbear": "dropbear-bin",
     "grub-mkimage": "grub-common",
+    "ip": "iproute2",
     "grub-mkrescue": "grub-common",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
@@ -163,8 +164,9 @@ def _root_tree(modules: Path, tree: Path) -> Path:
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _busybox(tree)
     _copy_modules(modules, MODULES, tree / "lib/standin/modules")
-    for name in ("dropbear", "dropbearkey", "openssl"):
+    for name in ("dropbear", "dropbearkey", "ip", "openssl"):
         program = Path(shutil.which(name, path=_path()) or name)
+        (tree / "bin" / name).unlink(missing_ok=True)
         shutil.copy(program, tree / "bin" / name)
         _copy_libraries(program, tree)
     _copy_python(tree)
