@@ -160,7 +160,9 @@ def _copy_modules(modules: Path, names: Iterable[str], target: Path) -> None:
 
 def _root_tree(modules: Path, tree: Path) -> Path:
     shutil.copytree(HERE / "tree", tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in "proc sys dev run tmp usr/bin cdrom data root boot/grub etc/ssl usr/lib/ssl lib/standin/modules".split():
+    for (
+        folder
+    ) in "proc sys dev run tmp usr/bin cdrom data root boot/grub etc/ssl usr/lib/ssl lib/standin/modules".split():
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _busybox(tree)
     _copy_modules(modules, MODULES, tree / "lib/standin/modules")
@@ -228,7 +230,9 @@ def _boot_sector(root_sectors: int) -> bytes:
     """GRUB's boot code, which expects the rest of itself right behind it, and a table of two partitions."""
     code = Path("/usr/lib/grub/i386-pc/boot.img").read_bytes()[:440]
     parts = ((0xEF, ESP_START, ROOT_START - ESP_START), (0x83, ROOT_START, root_sectors))
-    table = b"".join(struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", at, n) for kind, at, n in parts)
+    table = b"".join(
+        struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", at, n) for kind, at, n in parts
+    )
     return code + bytes(6) + table + bytes(32) + b"\x55\xaa"
 
 

@@ -110,9 +110,7 @@ def configure(tables, root, disk, mac):
     (root / "etc/fqdn").write_text(fqdn)
     (root / "etc/shadow").write_text(f"root:{hashed}:20000:0:99999:7:::\n")
     (root / "etc/resolv.conf").write_text(f"search {fqdn.partition('.')[2]}\nnameserver {network['dns']}\n")
-    (root / "etc/standin.conf").write_text(
-        f"NIC_MAC={mac}\nCIDR={network['cidr']}\nGATEWAY={network['gateway']}\n"
-    )
+    (root / "etc/standin.conf").write_text(f"NIC_MAC={mac}\nCIDR={network['cidr']}\nGATEWAY={network['gateway']}\n")
     home = root / "root/.ssh"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "authorized_keys").write_text("\n".join(said.get("root-ssh-keys", [])))
