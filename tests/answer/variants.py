@@ -155,9 +155,9 @@ REFUSED = [
     disk("ZFS without its table", 'filesystem = "zfs"\ndisk-list = ["sda"]', "the table zfs with filesystem zfs"),
     disk("ZFS without a level", 'filesystem = "zfs"\ndisk-list = ["sda"]\nzfs.ashift = 12', "zfs.raid: expected there"),
     disk("ZFS with a level of btrfs's", 'filesystem = "zfs"\ndisk-list = ["sda"]\nzfs.raid = "raid5"', "zfs.raid"),
-    disk("btrfs with a level of ZFS's", 'filesystem = "btrfs"\ndisk-list = ["sda"]\nbtrfs.raid = "raidz-1"', "btrfs.raid"),
+    disk("btrfs with raidz", 'filesystem = "btrfs"\ndisk-list = ["sda"]\nbtrfs.raid = "raidz-1"', "btrfs.raid"),
     more("a hook without an address", "[post-installation-webhook]", "post-installation-webhook.url: expected there"),
-    more("a short fingerprint", '[post-installation-webhook]\nurl = "https://x"\ncert-fingerprint = "AB"', "fingerprint"),
+    more("a short fingerprint", '[post-installation-webhook]\nurl = "https://x"\ncert-fingerprint = "AB"', "finger"),
     more("a first boot from nowhere", '[first-boot]\nsource = "from-url"', "url with source from-url"),
     more("a first boot at another time", '[first-boot]\nsource = "from-iso"\nordering = "late"', "first-boot.ordering"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a nested machine is made of, piece by piece: its key, its command line, its console, its room, its way to tell."""
+"""What a nested machine is made of, piece by piece: key, command line, console, room, and its way to tell."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, "/lib/standin")
-import answers  # noqa: E402
+import answers
 
 IMAGE = pathlib.Path("/cdrom/pve-disk.img")
 GIB = 1 << 30
@@ -48,10 +48,6 @@ def read_behaviour():
 
 def progress(behaviour, percent, text):
     print(f"progress  {percent:>5.1f} % - {text}")
-    if text.startswith(behaviour.get("STALL_AT", "nothing")):
-        while True:
-            time.sleep(5)
-            print("still at it")  # something is said, but nothing new
     if text.startswith(behaviour.get("PANIC_AT", "nothing")):
         pathlib.Path("/proc/sysrq-trigger").write_text("c")
         time.sleep(60)
