@@ -24,7 +24,7 @@ def nested_site(folder: Path, iso: Path, **machine: int | str) -> Path:
     said = yaml.safe_load(file.read_text())
     wanted = said["mgmt_nested"]
     wanted["iso"] = {"file": str(iso), "sha256": sha256_of(iso)}
-    wanted["machine"] = {"memory_mib": 1024, "cores": 2, "disk_gib": 8, **machine}
+    wanted["machine"] = {"memory_mib": 1024, "cores": 1, "disk_gib": 8, **machine}
     file.write_text(yaml.safe_dump(said))
     for variables in (*site.rglob("*.yml"),):
         text = variables.read_text().replace("/var/cache/mgmt-nested/keys/", f"{folder}/keys/")

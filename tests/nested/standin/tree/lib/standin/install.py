@@ -28,11 +28,11 @@ def main():
     if size < 8 * GIB:
         sys.exit("Error: Got interactive prompt I cannot answer: disk is small")
     progress(behaviour, 0, "create partitions")
+    fill(disk, behaviour, size)
     write_image(disk, behaviour)
     subprocess.run(["blockdev", "--rereadpt", disk], check=True)
     progress(behaviour, 92, "configuring base system")
     configure(tables, pathlib.Path("/run/target"), disk, nic)
-    fill(disk, behaviour, size)
     progress(behaviour, 99, "make system bootable")
     progress(behaviour, 100, "installation finished")
     print("Finished: 'ok' ")
