@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -48,6 +49,7 @@ def build(spec: NestedSpec, progress: Progress, *, limits: Mapping[str, float] =
     answer = _answer(spec)
     for kind in ("golden", "building", "failed"):
         (spec.cache / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _clear_abandoned(spec.cache / "building")
     with _one_at_a_time(spec):
         if golden := find_golden(spec):
             progress.say(f"The golden disk is there: {golden.disk}")
@@ -166,6 +168,14 @@ def _with_log_kept(spec: NestedSpec, bench: Bench, error: HarnessError) -> Harne
     if str(kept) not in do:
         do = f"{do}; its serial log: {kept}"
     return type(error)(tried=error.tried, on=error.on, happened=error.happened, do=do)
+
+
+def _clear_abandoned(building: Path) -> None:
+    """What killed builds left, of whatever inputs: nobody holds their locks."""
+    for folder in [entry for entry in building.iterdir() if entry.is_dir()]:
+        with folder.with_suffix(".lock").open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fresh(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -121,6 +122,20 @@ def test_a_wrong_checksum_and_a_cut_off_iso_start_nothing(standin: Standin, made
     error, log = failing(replace(spec, iso=replace(spec.iso, file=cut)), Invalid)
     assert f"it is cut off: {20 << 20} of " in str(error)
     assert log == ""
+
+
+def test_what_killed_builds_left_goes_with_the_next_one(standin: Standin, made_site: Made) -> None:
+    spec = made_site(standin.iso())
+    left, busy = spec.cache / "building/nested-0123", spec.cache / "building/other-4567"
+    for folder in (left, busy):
+        folder.mkdir(parents=True)
+        (folder / "installer.iso").touch()
+    with busy.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Invalid, match="its SHA-256 is"):
+            nested.build(replace(spec, iso=replace(spec.iso, sha256="ab" * 32)), Lines())
+    assert not left.exists()
+    assert busy.exists()
 
 
 def test_a_password_the_installer_would_refuse_starts_nothing(
