@@ -500,6 +500,14 @@ def lab_down(_: Context) -> None:
     _end(run())
 
 
+@task(name="build", help=SITE)
+def nested_build(_: Context, site: str = "nested", inventory: str | None = None) -> None:
+    """Install the nested Proxmox VM from the official ISO, unattended, and keep its disk for nested.up."""
+    from harness.commands.nested import build as run
+
+    _end(run(_folder(inventory), site))
+
+
 @task(help={"pytest": "more arguments for pytest, as one string"})
 def test(_: Context, pytest: str = "") -> None:
     """All tests of the harness, on three labs side by side; those that `--pytest` chooses, one after another."""
@@ -538,4 +546,5 @@ namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")
 template_tasks = (template_import, template_build, template_test, template_list)
 namespace.add_collection(Collection(*template_tasks), name="template")
+namespace.add_collection(Collection(nested_build), name="nested")
 namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -22,6 +22,7 @@ from xdist.workermanage import WorkerController
 from harness import lab
 from harness.errors import HarnessError, Unsafe
 from harness.lab import cgroups, requirements
+from tests.nested.standin import image
 
 ROOT = Path(__file__).parent.parent
 WRAPPER = Path(__file__).with_name("own_machine.sh")
@@ -54,6 +55,8 @@ def main(arguments: list[str]) -> int:
         with _machines() as machines:
             lab.down(print)  # one that a killed run left
             lab.build(print)  # where there is a network
+            if not image.missing_packages():
+                image.fetch_kernel()
             return _pytest("--dist=loadscope", "--no-loadscope-reorder", *machines, *arguments)
     except HarnessError as error:
         print(error, file=sys.stderr)

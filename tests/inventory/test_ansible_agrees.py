@@ -100,7 +100,7 @@ def as_printed(values: dict[str, dict[str, Any]]) -> Any:
 @pytest.mark.parametrize("site", inventory.sites(SHIPPED))
 def test_shipped_site_merges_as_ansible_does(site: str, tmp_path: Path) -> None:
     theirs = from_ansible(SHIPPED / site, tmp_path)["_meta"]["hostvars"]
-    assert len(theirs) >= 13, "a shipped site has ten VMs, two hypervisors and a router"
+    assert len(theirs) >= 6, "a shipped site has a VM of each category, two hypervisors and a router"
     assert as_printed(inventory.variables(SHIPPED, site)) == theirs
 
 

@@ -19,11 +19,12 @@ from tests.inventory.mistakes_of_form import (
     YAML_MISTAKES,
 )
 from tests.inventory.mistakes_of_identity import MAC_MISTAKES, SHARED_MISTAKES
+from tests.inventory.mistakes_of_nested import NESTED_MISTAKES
 from tests.inventory.mistakes_of_place import CORE_MISTAKES, NETWORK_MISTAKES, PLACE_MISTAKES
 from tests.inventory.mistakes_of_templates import TEMPLATE_MISTAKES
 from tests.inventory.trees import copy_shipped
 
-SITES = ("dvnt", "dvntm", "lab")
+SITES = ("dvnt", "dvntm", "lab", "nested")
 TODAY = date(2026, 11, 22)
 
 
@@ -39,6 +40,7 @@ TABLES = {
     "secret": SECRET_MISTAKES,
     "waiver": WAIVER_MISTAKES,
     "template": TEMPLATE_MISTAKES,
+    "nested": NESTED_MISTAKES,
 }
 CASES = [pytest.param(case, id=f"{table}: {case.name}") for table, cases in TABLES.items() for case in cases]
 
