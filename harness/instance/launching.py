@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness import lab, nested
+from harness.contract import NestedMachine
 from harness.instance.place import EFIVARS, MEMORY, MONITOR, OVERLAY
 from harness.lab import Place
 from harness.nested.accelerator import Accelerator
@@ -24,7 +25,7 @@ exec "$@"
 
 
 def start(
-    place: Place, name: str, golden: nested.Golden, machine: nested.Machine, accelerator: Accelerator, serial: Path
+    place: Place, name: str, golden: nested.Golden, machine: NestedMachine, accelerator: Accelerator, serial: Path
 ) -> Path:
     """QEMU running in the place's control group and in the switch's network; its machine folder."""
     folder = place.machines / name

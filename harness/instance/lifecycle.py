@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from harness import lab, nested
-from harness.contract import Contract
+from harness.contract import Contract, NestedMachine
 from harness.errors import HarnessError, Invalid, Missing
 from harness.instance import launching, room
 from harness.instance.network import spec_of
@@ -61,11 +61,11 @@ def down(site: str, progress: Progress) -> None:
 
 
 def _make(
-    contract: Contract, golden: nested.Golden, machine: nested.Machine, place: Place, progress: Progress
+    contract: Contract, golden: nested.Golden, machine: NestedMachine, place: Place, progress: Progress
 ) -> Record:
     accelerator = choose()
-    if accelerator.name == "tcg":
-        progress(f"note: no KVM here ({accelerator.reason}): QEMU computes every instruction, and all of it takes long")
+    if accelerator.warning:
+        progress(f"note: {accelerator.warning}")
     began = time.monotonic()
     spec, name = spec_of(contract), contract.hypervisor.name
     place.state.mkdir(mode=0o700, parents=True)

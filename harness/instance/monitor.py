@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.errors import Unreachable
 from harness.nested.qmp import Qmp
 
-ANSWER_S = 5.0
 # What `query-status` says, in the user's words.
 SAID = {
     "io-error": "paused: a write to its disk failed, most often because this machine's disk is full",
@@ -25,10 +24,10 @@ def open_monitor(path: Path) -> Iterator[Qmp]:
     """The monitor, for the length of a `with` block; it takes one client at a time."""
     try:
         with socket.socket(socket.AF_UNIX) as channel:
-            channel.settimeout(ANSWER_S)
             channel.connect(str(path))
-            with channel.makefile("rb") as reader, channel.makefile("wb") as writer:
-                yield Qmp(reader, writer)
+            monitor = Qmp(channel.fileno(), channel.fileno())
+            monitor.greet()
+            yield monitor
     except OSError as error:
         raise Unreachable(
             tried="ask QEMU's monitor",

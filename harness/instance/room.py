@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.contract import NestedMachine
 from harness.errors import Missing
-from harness.nested import Machine
 
 MIB, GIB = 2**20, 2**30
 # QEMU's own memory beside the guest's, and the router's.
@@ -46,7 +46,7 @@ def parse_available_mib(meminfo: str) -> int:
     return int(line.split()[1]) // 1024
 
 
-def require(room: Room, machine: Machine, *, site: str) -> None:
+def require(room: Room, machine: NestedMachine, *, site: str) -> None:
     """Raise Missing with everything that does not fit, at once."""
     lacks = list(_lacks(room, machine))
     if lacks:
@@ -58,7 +58,7 @@ def require(room: Room, machine: Machine, *, site: str) -> None:
         )
 
 
-def _lacks(room: Room, machine: Machine) -> Iterator[str]:
+def _lacks(room: Room, machine: NestedMachine) -> Iterator[str]:
     left = room.available_mib - room.promised_mib
     if left < machine.memory_mib + OVERHEAD_MIB:
         promised = f", {room.promised_mib} MiB of that promised to other nested VMs" if room.promised_mib else ""
@@ -74,7 +74,7 @@ def _lacks(room: Room, machine: Machine) -> Iterator[str]:
         yield f"it is to have {machine.cores} processors, and there are {room.processors} here"
 
 
-def warnings(room: Room, machine: Machine) -> Iterator[str]:
+def warnings(room: Room, machine: NestedMachine) -> Iterator[str]:
     """What may go wrong later and is no reason to refuse."""
     if room.free_bytes < machine.disk_gib * GIB:
         yield (

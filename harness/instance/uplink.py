@@ -33,7 +33,9 @@ def start_uplink(place: Place, router: Path) -> None:
     _wait_for_link(router, folder / "console.log")
     # slirp4netns asks by ARP who has the hypervisor's address; the router answers for everything behind it.
     settings = f"echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/{LINK}/proxy_arp"
-    run_program([*at_the_machine(router), "sh", "-euc", settings], tried="let the router forward", do="Read the message")
+    run_program(
+        [*at_the_machine(router), "sh", "-euc", settings], tried="let the router forward", do="Read the message"
+    )
 
 
 def _wait_for_link(router: Path, log: Path) -> None:

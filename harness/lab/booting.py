@@ -54,6 +54,7 @@ def _why(folder: Path, failed: str) -> str:
 
 def wait_listening(machine: LabMachine, port: int, unit: str, place: Place = LAB) -> None:
     """Somebody answers on that port of the machine; the unit that should is asked why, when nobody does."""
+
     def look() -> tuple[bool | None, str]:
         try:
             with socket.create_connection((str(machine.address), port), timeout=1):

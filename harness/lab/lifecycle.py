@@ -19,10 +19,9 @@ from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
-from harness.lab.spec import HypervisorState, LabMachine, LabSpec, LabStatus
+from harness.lab.spec import HypervisorState, LabSpec, LabStatus
 from harness.lab.status import DNS_PORT, is_whole, status
 from harness.lab.trees import remove_tree, write_tree
-from harness.wait import wait_until
 
 Progress = Callable[[str], None]
 
