@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 Mac = NewType("Mac", str)  # lowercase, colons
 VmId = NewType("VmId", int)  # 100..999999999
@@ -331,6 +331,40 @@ class AllowedStranger:
 
 
 @dataclass(frozen=True)
+class Iso:
+    """The installer's medium; exactly one of `file` and `url` is set."""
+
+    file: Path | None
+    url: str | None
+    sha256: str  # hexadecimal, lowercase
+
+    @property
+    def source(self) -> str:
+        return self.url or str(self.file)
+
+
+@dataclass(frozen=True)
+class NestedMachine:
+    """The virtual machine that the hypervisor is on a nested site."""
+
+    firmware: Literal["bios", "uefi"]
+    memory_mib: int
+    cores: int
+    disk_gib: int
+    mac: Mac
+
+
+@dataclass(frozen=True)
+class Nested:
+    """How the hypervisor of a nested site is installed; `answer` is answer.toml without what is secret."""
+
+    iso: Iso
+    machine: NestedMachine
+    answer: Mapping[str, Mapping[str, Any]]  # table -> key, with underscores
+    declared: Declared
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything that must be true of one site."""
 
@@ -358,6 +392,7 @@ class Contract:
     drills: frozenset[DrillName] = frozenset()  # those this site allows
     drill_max_age_days: int = 90
     tenant_networks: tuple[IPv4Network, ...] = ()  # subnets that are the tenants' alone
+    nested: Nested | None = None  # None: the hypervisor is there already
     site_folder: Path = Path()  # where relative commands and vault files of secret references start
 
     def guest(self, name: str) -> Guest:

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 BASE = {"errors", "wait", "evidence", "tls", "silence"}
-MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets"}
-ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal"}
+MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
+ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {
     "engine",
     "drills",

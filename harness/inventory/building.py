@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import Any, TypeVar, cast
 
 from harness.contract import Declared, Segment
-from harness.inventory import models
+from harness.inventory import models, nested_models
 from harness.inventory.fields import Model
 from harness.inventory.merge import RawHost, RawSite, Variable
 from harness.inventory.problems import KeyPath, Problem, error, shown
@@ -19,8 +19,9 @@ M = TypeVar("M", bound=Model)
 
 _OURS = "mgmt_"
 _SITE_KEYS = {"mgmt_site": models.Site, "mgmt_mac_namespace": models.MacNamespace}
+_OPTIONAL = "mgmt_nested"
 _HOST_KEYS = {"mgmt_hypervisor": models.Hypervisor, "mgmt_router": models.Router}
-KNOWN_KEYS = {*_SITE_KEYS, *_HOST_KEYS, "mgmt_waivers", "mgmt_vm", "mgmt_vm_defaults"}
+KNOWN_KEYS = {*_SITE_KEYS, _OPTIONAL, *_HOST_KEYS, "mgmt_waivers", "mgmt_vm", "mgmt_vm_defaults"}
 
 
 def build(raw: RawSite) -> tuple[Inventory, list[Problem]]:
@@ -58,6 +59,7 @@ class _Builder:
             anchor=raw.anchor(),
             is_ours=is_ours,
             whole=whole,
+            nested=self._nested() if is_ours else None,
         )
         self._report_missing(len(inventory.guests))
         self._report_unknown_keys()
@@ -87,6 +89,10 @@ class _Builder:
                 )
             return _nothing_sound(model)
         return self._model(model, variable, (name,))
+
+    def _nested(self) -> nested_models.Nested | None:
+        variable = self.raw.variables.get(_OPTIONAL)
+        return None if variable is None else self._model(nested_models.Nested, variable, (_OPTIONAL,))
 
     def _model(self, model: type[Any], variable: Variable, root: KeyPath) -> Any:
         if variable.doubtful:

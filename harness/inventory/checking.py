@@ -13,6 +13,7 @@ from harness.inventory.merge import read_site
 from harness.inventory.problems import Problem, distinct, error, warning
 from harness.inventory.rules_all import foreign_problems, shared_problems
 from harness.inventory.rules_guest import guest_problems
+from harness.inventory.rules_nested import nested_problems
 from harness.inventory.rules_site import site_problems
 from harness.inventory.rules_template import template_problems
 from harness.inventory.site import Inventory
@@ -57,7 +58,7 @@ def _rule_problems(site: Inventory, *, explicit: bool, today: date) -> Iterator[
         if site.whole:
             yield _not_ours(site, explicit=explicit)
         return
-    for rule in (*site_problems(site, today), *template_problems(site)):
+    for rule in (*site_problems(site, today), *template_problems(site), *nested_problems(site)):
         yield from _as_far_as_sound(rule)
     for guest in site.guests:
         if guest.vm is not None:

@@ -39,6 +39,7 @@ from harness.contract import (
 )
 from harness.inventory import models
 from harness.inventory.fields import Secret
+from harness.inventory.resolving_nested import resolve_nested
 from harness.inventory.site import Host, Inventory, normal_mac, parse_address
 
 
@@ -81,6 +82,7 @@ def resolve(inventory: Inventory, *, state_dir: Path) -> Contract:
         state_dir=state_dir,
         scratch=_scratch(inventory, hypervisor, segments),
         drill_max_age_days=settings.drill_max_age_days,
+        nested=resolve_nested(inventory, inventory.nested, hypervisor, router) if inventory.nested else None,
         tenant_networks=tuple(segments[name].subnet for name in settings.tenant_segments if name in segments),
         site_folder=inventory.folder,
     )

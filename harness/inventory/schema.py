@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from harness.inventory import models
+from harness.inventory import models, nested_models
 from harness.inventory.fields import Model
 
 _KEYS: dict[str, type[Model]] = {
     "mgmt_site": models.Site,
     "mgmt_mac_namespace": models.MacNamespace,
+    "mgmt_nested": nested_models.Nested,
     "mgmt_hypervisor": models.Hypervisor,
     "mgmt_router": models.Router,
     "mgmt_vm": models.Vm,

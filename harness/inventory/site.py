@@ -13,6 +13,7 @@ from harness.identity import Namespace, parse_mac
 from harness.inventory import models
 from harness.inventory.fields import Unsound
 from harness.inventory.merge import Variable
+from harness.inventory.nested_models import Nested
 from harness.inventory.problems import KeyPath
 
 MANAGEMENT_GROUP = "management_vms"
@@ -87,6 +88,7 @@ class Inventory:
     anchor: Declared
     is_ours: bool
     whole: bool  # False while a file could not be read, so that sums and references would be wrong
+    nested: Nested | None = None
 
     @property
     def domain(self) -> str:
