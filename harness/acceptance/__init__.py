@@ -1,4 +1,4 @@
-"""What CI runs on a site that may be made and thrown away: every command of the way, one after another, kept on file."""
+"""Accept the whole way on a site that is made for it and thrown away: each command in turn, and all of it on file."""
 
 from harness.acceptance.artefacts import keep_consoles, keep_journals, keep_tasks
 from harness.acceptance.running import Done, Stage, run_stage, run_stages

@@ -46,7 +46,7 @@ def _ground(ground: Ground, site: tuple[str, ...]) -> Iterator[Stage]:
 
 
 def _templates(contract: Contract, site: tuple[str, ...]) -> Iterator[Stage]:
-    """Each template that the inventory has an image of; the others are there already, or it is said that they are not."""
+    """Each template that the inventory has an image of; any other must be there already."""
     for key, template in contract.hypervisor.templates.items():
         if template.image is not None:
             yield Stage("template", ("template.import", *site, "--template", key), needs=("bootstrap",))

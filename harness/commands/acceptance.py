@@ -14,6 +14,7 @@ from harness import acceptance as accepting
 from harness import instance, lab
 from harness.acceptance import Done, Ground
 from harness.commands.front import INTERRUPTED, console, front
+from harness.commands.nested import cache_folder
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.drills.model import as_interrupts
@@ -144,7 +145,7 @@ def _consoles(contract: Contract, ground: Ground) -> Iterator[Path]:
     yield from sorted(place.machines.glob("*/console.log"))
     if ground == "nested":
         yield instance.serial_log_of(contract.site)
-        yield from sorted(NESTED_CACHE.glob(f"*/{contract.site}-*/serial.log"))
+        yield from sorted(cache_folder().glob(f"*/{contract.site}-*/serial.log"))
 
 
 def _show(done: list[Done], notes: list[str], folder: Path, out: Console) -> None:

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from harness import instance, lab, nested
 from harness.commands.front import console, front
-from harness.commands.nested import spec_of
+from harness.commands.nested import nested_of, spec_of
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.drills.model import as_interrupts
 from harness.errors import Missing
 from harness.instance import Status
+from harness.nested import programs
 from harness.site import open_contract
 
 
@@ -26,6 +27,9 @@ def up(inventory: Path, site: str) -> int:
     lab.require_root(tried="start a nested VM")
     install_missing(out)
     lab.require()
+    firmware = nested_of(contract).machine.firmware
+    install_missing(out, nested.missing_packages(firmware), "the nested VM needs")
+    programs.require(firmware, tried="start a nested VM")
     golden = _golden(contract)
     with as_interrupts():  # a polite kill leaves nothing behind either
         instance.up(contract, golden, lambda text: out.print(f"nested: {text}", markup=False))

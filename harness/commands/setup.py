@@ -38,13 +38,13 @@ def install_missing_or_say() -> None:
         out.print(str(error), style="yellow", markup=False)
 
 
-def install_missing(out: Console) -> None:
-    """Install the Debian packages the lab lacks, when we may; whatever is still missing is said by the lab itself."""
-    packages = lab.missing_packages()
+def install_missing(out: Console, packages: list[str] | None = None, whose: str = "the lab needs") -> None:
+    """Install the Debian packages the lab lacks, or those named, when we may; who needs them says what is still missing."""
+    packages = lab.missing_packages() if packages is None else packages
     may = os.geteuid() == 0 and shutil.which("apt-get") is not None and not os.environ.get(FORBID)
     if not packages or not may:
         return
-    out.print(f"Installing Debian packages the lab needs: {' '.join(packages)} ({FORBID}=1 forbids it)", markup=False)
+    out.print(f"Installing Debian packages {whose}: {' '.join(packages)} ({FORBID}=1 forbids it)", markup=False)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import lab, nested
@@ -24,11 +25,21 @@ exec "$@"
 """
 
 
-def start(
-    place: Place, name: str, golden: nested.Golden, machine: NestedMachine, accelerator: Accelerator, serial: Path
-) -> Path:
+@dataclass(frozen=True)
+class Launch:
+    """What is started, and where what its console says is kept."""
+
+    name: str
+    golden: nested.Golden
+    machine: NestedMachine
+    accelerator: Accelerator
+    serial: Path
+
+
+def start(place: Place, launch: Launch) -> Path:
     """QEMU running in the place's control group and in the switch's network; its machine folder."""
-    folder = place.machines / name
+    golden, machine, serial = launch.golden, launch.machine, launch.serial
+    folder = place.machines / launch.name
     folder.mkdir(parents=True)
     serial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     serial.unlink(missing_ok=True)
@@ -37,7 +48,7 @@ def start(
     _plug_in(place)
     command = qemu_argv(
         machine,
-        accelerator,
+        launch.accelerator,
         disk=overlay,
         efivars=efivars,
         serial=serial,

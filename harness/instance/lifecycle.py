@@ -74,7 +74,7 @@ def _make(
     _pin_host_keys(contract, golden, router_key)
     progress(f"Starting {name} by {accelerator.name} on an overlay of the golden disk {golden.key}")
     serial = serial_log_of(contract.site)
-    folder = launching.start(place, name, golden, machine, accelerator, serial)
+    folder = launching.start(place, launching.Launch(name, golden, machine, accelerator, serial))
     ready = wait_ready(contract, folder, serial, patience=accelerator.patience, say=progress)
     record = Record(
         site=contract.site,

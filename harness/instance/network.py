@@ -1,4 +1,4 @@
-"""What the lab's router is told of a nested site: its inventory's reservations and names, and whom to ask for others."""
+"""What the lab's router is told of a nested site: its reservations and names, and whom to ask for others."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from harness.bootstrap.tokens import pin_certificate
 from harness.contract import Contract, SecretRef
 from harness.errors import HarnessError, Invalid, TimedOut, Untrusted
 from harness.lab import running
-from harness.nested.serial import SerialLog
+from harness.nested.serial import SerialLog, find_failure
 from harness.pve.client import connect
 from harness.pve.read import read_version
 from harness.remote import ssh
@@ -20,11 +19,6 @@ from harness.wait import wait_until
 
 READY_S = 240.0  # with KVM; the first boot of an installed PVE makes its keys and certificates
 COMMAND_S = 30.0
-# After these words on the console nothing comes any more.
-HOPELESS = re.compile(
-    r"Kernel panic - not syncing|No bootable device|grub rescue>|error: unknown filesystem"
-    r"|You are in emergency mode|Give root password for maintenance"
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def _require_alive(contract: Contract, machine: Path, log: SerialLog, seen: _See
     lines = log.read()
     if lines:
         seen.text = f"its console says {lines[-1].strip()[-120:]!r}"
-    failure = next((line for line in lines if HOPELESS.search(line)), None)
+    failure = next(filter(None, map(find_failure, lines)), None)
     if failure is not None:
         raise Gone(
             tried="boot the nested VM", on=_named(contract), happened=f"its console says {failure!r}", do=_advice(log)

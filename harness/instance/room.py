@@ -1,4 +1,4 @@
-"""Refuse a nested VM that this machine has no memory, disk or processors for, before anything is started."""
+"""Refuse a nested VM that this machine has no memory or disk for, before anything is started."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.contract import NestedMachine
 from harness.errors import Missing
+from harness.nested.room import available_memory_mib
 
 MIB, GIB = 2**20, 2**30
 # QEMU's own memory beside the guest's, and the router's.
@@ -33,17 +34,12 @@ def look(folder: Path, promised_mib: int) -> Room:
     """What is there now; `folder` is where the overlay will be, or its nearest parent that exists."""
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return Room(
-        available_mib=parse_available_mib(Path("/proc/meminfo").read_text()),
+        available_mib=available_memory_mib(),
         promised_mib=promised_mib,
         free_bytes=shutil.disk_usage(there).free,
         folder=there,
         processors=len(os.sched_getaffinity(0)),
     )
-
-
-def parse_available_mib(meminfo: str) -> int:
-    line = next(line for line in meminfo.splitlines() if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) // 1024
 
 
 def require(room: Room, machine: NestedMachine, *, site: str) -> None:
@@ -54,7 +50,7 @@ def require(room: Room, machine: NestedMachine, *, site: str) -> None:
             tried=f"start the nested VM of site {site}",
             on="this machine",
             happened="; ".join(lacks),
-            do="Declare less in mgmt_nested.machine, make room here, or take other nested VMs down (./invoke nested.down)",
+            do="Declare less in mgmt_nested.machine, make room here, or take others down: ./invoke nested.down",
         )
 
 
@@ -70,8 +66,6 @@ def _lacks(room: Room, machine: NestedMachine) -> Iterator[str]:
     if room.free_bytes < needed_gib * GIB:
         free = room.free_bytes / GIB
         yield f"its disk needs {needed_gib} GiB to begin with, and {room.folder} has {free:.1f} GiB free"
-    if room.processors < machine.cores:
-        yield f"it is to have {machine.cores} processors, and there are {room.processors} here"
 
 
 def warnings(room: Room, machine: NestedMachine) -> Iterator[str]:
@@ -81,3 +75,5 @@ def warnings(room: Room, machine: NestedMachine) -> Iterator[str]:
             f"the disk may grow to {machine.disk_gib} GiB and {room.folder} has {room.free_bytes / GIB:.1f} GiB free;"
             " a nested VM whose disk is full is paused"
         )
+    if room.processors < machine.cores:
+        yield f"its {machine.cores} processors share the {room.processors} that are here"

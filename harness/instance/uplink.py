@@ -48,6 +48,6 @@ def _wait_for_link(router: Path, log: Path) -> None:
         raise TimedOut(
             tried="start the router's uplink",
             on="this machine",
-            happened=f"slirp4netns did not come up within {waited.seconds:.0f} s and said: {waited.last_seen or 'nothing'}",
+            happened=f"slirp4netns was not up after {waited.seconds:.0f} s and said: {waited.last_seen or 'nothing'}",
             do="Look whether /dev/net/tun can be opened here",
         )

@@ -8,7 +8,7 @@ from harness.lab.lifecycle import build, down, up
 from harness.lab.lock import one_at_a_time
 from harness.lab.machines import at_the_machine, at_the_switch, launch, running, wait_started
 from harness.lab.paths import Place
-from harness.lab.requirements import missing_packages, missing_requirements
+from harness.lab.requirements import missing_packages, missing_requirements, require, require_root
 from harness.lab.router.seed import Seed, SeedRecord, SeedReservation, SeedSubnet
 from harness.lab.segment import end_segment, start_segment
 from harness.lab.spec import ROUTER_NIC, HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate, RouterKind
@@ -40,6 +40,8 @@ __all__ = [
     "missing_requirements",
     "one_at_a_time",
     "processes",
+    "require",
+    "require_root",
     "router_variables",
     "run_program",
     "running",

@@ -17,7 +17,7 @@ PATIENCE_S = 120.0
 
 @contextmanager
 def one_at_a_time(lock: Path = LOCK, what: str = "the lab", patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Hold the lab's lock, or another one. The kernel frees it when its holder dies, so a stale one cannot be left behind."""
+    """Hold the lab's lock, or another one. The kernel frees it when its holder dies, so none can be left behind."""
     with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
 
         def take() -> tuple[bool | None, str]:
