@@ -459,7 +459,7 @@ def lab_down(_: Context) -> None:
     _end(run())
 
 
-@task(name="build", help=SITE)
+@task(name="build", help=NESTED_SITE)
 def nested_build(_: Context, site: str = "nested", inventory: str | None = None) -> None:
     """Install the nested Proxmox VM from the official ISO, unattended, and keep its disk for nested.up."""
     from harness.commands.nested import build as run
@@ -554,4 +554,7 @@ template_tasks = (template_import, template_build, template_test, template_list)
 namespace.add_collection(Collection(*template_tasks), name="template")
 namespace.add_collection(Collection(nested_build, nested_up, nested_status, nested_down), name="nested")
 namespace.add_task(acceptance)
+=======
+namespace.add_collection(Collection(nested_build), name="nested")
+>>>>>>> 540ee7beed345dd783b772f6ea2a390ab572aa54
 namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -22,12 +22,19 @@ CONSOLE = "console=ttyS0,115200"
 _AUTOMATED = re.compile(r"^(?P<line>[ \t]*linux\S*[ \t].*\bproxmox-start-auto-installer\b.*?)[ \t]*$", re.MULTILINE)
 
 
+SECTOR = 2048
+SYSTEM_AREA = 16 * SECTOR
+# What the report says of the length of the image, which grows, and of the place of the catalogue, which moves behind it.
+_OF_LENGTH = ("System area options:", "System area summary:", "ISO image size/512", "El Torito catalog ")
+
+
 @dataclass(frozen=True)
 class BootRecords:
-    """What firmware finds on a medium, in xorriso's words; without how long the image is, which grows."""
+    """What firmware finds on a medium: boot code and partition tables, the catalogue, and both in xorriso's words."""
 
-    system_area: tuple[str, ...]
-    el_torito: tuple[str, ...]
+    system_area: bytes
+    catalogue: bytes
+    report: tuple[str, ...]
     uuid: str
 
 
@@ -44,7 +51,7 @@ def prepare(iso: Path, medium: Path, answer: str) -> None:
         raise HarnessError(
             tried=TRIED,
             on=str(iso),
-            happened=f"its boot records changed: {_difference(before, after)}",
+            happened=f"its boot records would change: {_difference(before, after)}",
             do="Report it with the version of xorriso; the medium was not used",
         )
 
@@ -67,26 +74,24 @@ def _spoken(line: str) -> str:
 
 
 def boot_records(image: Path) -> BootRecords:
-    """Partition tables, boot code, boot catalogue, and the identifier by which boot code finds its medium."""
-    report = ["-report_system_area", "plain", "-report_el_torito", "plain", "-report_system_area", "cmd"]
-    lines = _xorriso("-indev", str(image), *report).splitlines()
-    uuid = next((shlex.split(line)[2] for line in lines if line.startswith("-volume_date uuid ")), None)
-    if uuid is None:
+    """Those of an image, with the identifier by which boot code finds its medium."""
+    said = _xorriso("-indev", str(image), "-report_el_torito", "plain", "-report_system_area", "plain").splitlines()
+    commands = _xorriso("-indev", str(image), "-report_system_area", "cmd").splitlines()
+    uuid = next((shlex.split(line)[2] for line in commands if line.startswith("-volume_date uuid ")), None)
+    catalogue = next((line.partition(":")[2].split() for line in said if line.startswith("El Torito catalog ")), None)
+    if uuid is None or catalogue is None:
         raise Invalid(
             tried=TRIED,
             on=str(image),
             happened="xorriso finds no boot records in it",
             do="Use the ISO as its maker publishes it",
         )
-    return BootRecords(
-        system_area=tuple(line for line in lines if _is_about(line, "System area", "MBR", "GPT", "APM", "Partition")),
-        el_torito=tuple(line for line in lines if _is_about(line, "El Torito", "Boot record")),
-        uuid=uuid,
-    )
-
-
-def _is_about(line: str, *subjects: str) -> bool:
-    return line.startswith(subjects)
+    start, sectors = (int(number) * SECTOR for number in catalogue)
+    with image.open("rb") as file:
+        system_area = file.read(SYSTEM_AREA)
+        file.seek(start)
+        kept = file.read(sectors)
+    return BootRecords(system_area, kept, tuple(line for line in said if not line.startswith(_OF_LENGTH)), uuid)
 
 
 def _read_menu(iso: Path, folder: Path) -> str:
@@ -112,7 +117,7 @@ def _add(medium: Path, files: dict[str, str], uuid: str) -> None:
         source.write_text(text)
         maps += ["-map", str(source), name, "-chmod", "0444", name, "--"]
     kept = ["-boot_image", "any", "keep", "-volume_date", "uuid", uuid]
-    _xorriso("-stdio_sync", "off", "-dev", str(medium), "-overwrite", "on", *kept, *maps, "-commit")
+    _xorriso("-stdio_sync", "off", *kept, "-dev", str(medium), "-overwrite", "on", *maps, "-commit")
 
 
 def _xorriso(*arguments: str) -> str:
@@ -126,5 +131,5 @@ def _xorriso(*arguments: str) -> str:
 
 
 def _difference(before: BootRecords, after: BootRecords) -> str:
-    pairs = (set(getattr(before, part)) ^ set(getattr(after, part)) for part in ("system_area", "el_torito"))
-    return "; ".join(sorted(line for lines in pairs for line in lines)) or f"{before.uuid} became {after.uuid}"
+    lines = sorted(set(before.report) ^ set(after.report))
+    return "; ".join(lines) or f"the bytes of boot code, or of the catalogue, or {before.uuid} became {after.uuid}"
