@@ -554,7 +554,4 @@ template_tasks = (template_import, template_build, template_test, template_list)
 namespace.add_collection(Collection(*template_tasks), name="template")
 namespace.add_collection(Collection(nested_build, nested_up, nested_status, nested_down), name="nested")
 namespace.add_task(acceptance)
-=======
-namespace.add_collection(Collection(nested_build), name="nested")
->>>>>>> 540ee7beed345dd783b772f6ea2a390ab572aa54
 namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")
