@@ -52,6 +52,7 @@ def wait_ready(
             # Refused as well: the keys lie in /etc/pve, which is there when pve-cluster has started.
             except HarnessError as error:
                 ssh.hang_up(opened, login.name)
+                seen.wait_for(f"{error.tried}: {error.happened}", say)
                 return None, f"{seen.text}; {error.happened}"
 
         waited = wait_until(look, deadline_s=deadline_s, first_pause_s=0.5, longest_pause_s=2.0)
@@ -71,6 +72,12 @@ class _Seen:
 
     text: str
     reached: str = ""
+    trouble: str = ""
+
+    def wait_for(self, trouble: str, say: Callable[[str], None]) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            say(f"not yet: {trouble}")
 
     def reach(self, stage: str, say: Callable[[str], None]) -> None:
         if stage != self.reached:
