@@ -20,6 +20,7 @@ NEEDED = {
     "cpio": "cpio",
     "dropbear": "dropbear-bin",
     "grub-mkimage": "grub-common",
+    "ip": "iproute2",
     "grub-mkrescue": "grub-common",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
@@ -41,7 +42,7 @@ MODULES = (
     "core/failover net/net_failover net/virtio_net hw_random/rng-core hw_random/virtio-rng llc/llc 802/stp "
     "bridge/bridge net/veth acpi/button input/evdev"
 ).split()
-PYTHON = "ssl http.server json tomllib crypt fnmatch ipaddress pathlib secrets subprocess urllib.request urllib.parse"
+PYTHON = "ssl json tomllib crypt fnmatch ipaddress pathlib subprocess _crypt"
 
 SECTOR = 512
 ESP_START, ROOT_START = 2048, 2048 + 8192  # 4 MiB for the EFI system partition
@@ -159,13 +160,13 @@ def _copy_modules(modules: Path, names: Iterable[str], target: Path) -> None:
 
 def _root_tree(modules: Path, tree: Path) -> Path:
     shutil.copytree(HERE / "tree", tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in "proc sys dev run tmp cdrom data root boot/grub etc/ssl usr/lib/ssl lib/standin/modules".split():
+    for folder in "proc sys dev run tmp usr/bin cdrom data root boot/grub etc/ssl usr/lib/ssl lib/standin/modules".split():
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _busybox(tree)
     _copy_modules(modules, MODULES, tree / "lib/standin/modules")
-    for name in ("dropbear", "dropbearkey", "openssl"):
+    for name in ("dropbear", "dropbearkey", "ip", "openssl"):
         program = Path(shutil.which(name, path=_path()) or name)
-        shutil.copy(program, tree / "bin" / name)
+        shutil.copy(program, tree / "usr/bin" / name)  # by its path: to busybox's shell its own applets come first
         _copy_libraries(program, tree)
     _copy_python(tree)
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")

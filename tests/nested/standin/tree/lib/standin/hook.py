@@ -2,14 +2,15 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import tomllib
-import urllib.request
 
 tables = tomllib.loads(pathlib.Path("/run/answer.toml").read_text())
-hook = tables.get("post-installation-webhook")
-if hook is not None:
+
+
+def main(url):
     print("Gathering installed system data ...")
     root = pathlib.Path("/run/target")
     subprocess.run(["mount", "-t", "ext4", "-o", "ro", "/dev/vda2", root], check=True)
@@ -27,10 +28,22 @@ if hook is not None:
         "filesystem": tables["disk-setup"]["filesystem"],
         "ssh-public-host-keys": {"ed25519": key},
     }
-    request = urllib.request.Request(
-        hook["url"], json.dumps(body).encode(), {"Content-Type": "application/json; charset=utf-8"}
-    )
+    host, _, path = url.removeprefix("http://").partition("/")
+    status = post(host, f"/{path}", json.dumps(body).encode())
+    if not status.startswith("2"):
+        sys.exit(f"Error: http status: {status}")
+
+
+def post(host, path, body):
+    name, _, port = host.partition(":")
     try:
-        urllib.request.urlopen(request, timeout=60)
+        with socket.create_connection((name, int(port or 80)), timeout=60) as connection:
+            head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json; charset=utf-8\r\n"
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            return connection.recv(4096).decode().partition(" ")[2]
     except OSError as error:
         sys.exit(f"Error: {error}")
+
+
+if "post-installation-webhook" in tables:
+    main(tables["post-installation-webhook"]["url"])

@@ -58,7 +58,7 @@ def progress(behaviour, percent, text):
 
 
 def find_disk(table):
-    disks = sorted(pathlib.Path("/dev").glob("vd?"))
+    disks = sorted(pathlib.Path("/dev").glob("vd?")) if "NO_DISK" not in read_behaviour() else []
     if "disk-list" in table:
         found = [disk for disk in disks if str(disk).endswith(table["disk-list"][0])]
         why = "disk in 'disk_selection' not found"
