@@ -9,6 +9,7 @@ from harness import lab, nested
 from harness.contract import Contract, NestedMachine
 from harness.errors import HarnessError, Invalid, Missing
 from harness.instance import launching, room
+from harness.instance.nesting import nesting_warning
 from harness.instance.network import spec_of
 from harness.instance.place import lock_of, place_of, serial_log_of
 from harness.instance.ready import wait_ready
@@ -64,8 +65,8 @@ def _make(
     contract: Contract, golden: nested.Golden, machine: NestedMachine, place: Place, progress: Progress
 ) -> Record:
     accelerator = choose()
-    if accelerator.warning:
-        progress(f"note: {accelerator.warning}")
+    for warning in filter(None, (accelerator.warning, nesting_warning(accelerator))):
+        progress(f"note: {warning}")
     began = time.monotonic()
     spec, name = spec_of(contract), contract.hypervisor.name
     place.state.mkdir(mode=0o700, parents=True)
