@@ -16,7 +16,7 @@ KVM, EMULATED = Accelerator("kvm", None, 1.0), Accelerator("tcg", "no flag", 6.0
     ("module", "said", "warned"),
     [("kvm_intel", "Y", False), ("kvm_intel", "N", True), ("kvm_amd", "1", False), ("kvm_amd", "0", True)],
 )
-def test_only_where_nesting_is_off(tmp_path: Path, module: str, said: str, warned: bool) -> None:  # noqa: FBT001 - a table's column
+def test_only_where_nesting_is_off(tmp_path: Path, module: str, said: str, warned: bool) -> None:
     file = tmp_path / module / "parameters/nested"
     file.parent.mkdir(parents=True)
     file.write_text(f"{said}\n")
