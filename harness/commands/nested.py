@@ -68,7 +68,7 @@ def nested_of(contract: Contract) -> Nested:
 
 
 def make_credentials(contract: Contract) -> None:
-    """Root's password and key for a machine that is ours alone, where the inventory refers to files that are not there."""
+    """Root's password and key, where the inventory refers to files that are not there: the machine is ours alone."""
     ssh = contract.hypervisor.ssh
     if ssh.password is not None and ssh.password.kind == "file":
         file = contract.site_folder / str(ssh.password.value)

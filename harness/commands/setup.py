@@ -39,7 +39,7 @@ def install_missing_or_say() -> None:
 
 
 def install_missing(out: Console, packages: list[str] | None = None, whose: str = "the lab needs") -> None:
-    """Install the Debian packages the lab lacks, or those named, when we may; who needs them says what is still missing."""
+    """Install the Debian packages the lab lacks, or those named, when we may; what is still missing its user says."""
     packages = lab.missing_packages() if packages is None else packages
     may = os.geteuid() == 0 and shutil.which("apt-get") is not None and not os.environ.get(FORBID)
     if not packages or not may:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.answer import check_answer, render_answer
 from harness.errors import HarnessError, Invalid, Unsafe
 from harness.nested import qemu
-from harness.nested.accelerator import Accelerator, choose
+from harness.nested.accelerator import choose
 from harness.nested.fetching import obtain
 from harness.nested.golden import (
     DISK,
@@ -31,6 +31,7 @@ from harness.nested.golden import (
 )
 from harness.nested.installing import HOOK_URL, TRIED, Bench, install
 from harness.nested.medium import prepare
+from harness.nested.milestones import PATIENCE_S
 from harness.nested.programs import require, run
 from harness.nested.room import require_disk, require_memory, warn_of_processors
 from harness.nested.spec import NestedSpec, Progress
@@ -42,17 +43,16 @@ INSTALLED_TIMES = 3
 LOCK_S = 4 * 3600.0  # another one may be installing the very disk we want
 
 
-def build(spec: NestedSpec, progress: Progress, *, accelerator: Accelerator | None = None) -> Golden:
-    """The golden disk of that spec; nothing is done when it is there."""
+def build(spec: NestedSpec, progress: Progress, *, limits: Mapping[str, float] = PATIENCE_S) -> Golden:
+    """The golden disk of that spec; nothing is done when it is there. `limits` are as in milestones.PATIENCE_S."""
     answer = _answer(spec)
-    accelerator = accelerator or choose()
     for kind in ("golden", "building", "failed"):
         (spec.cache / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
     with _one_at_a_time(spec):
         if golden := find_golden(spec):
             progress.say(f"The golden disk is there: {golden.disk}")
             return golden
-        _build(spec, answer, accelerator, progress)
+        _build(spec, answer, progress, limits)
     golden = find_golden(spec)
     assert golden is not None  # noqa: S101 - it was just made
     progress.say(f"The golden disk is done: {golden.disk}, Proxmox VE {golden.installed.product_version}")
@@ -76,8 +76,9 @@ def _answer(spec: NestedSpec) -> str:
     return text
 
 
-def _build(spec: NestedSpec, answer: str, accelerator: Accelerator, progress: Progress) -> None:
+def _build(spec: NestedSpec, answer: str, progress: Progress, limits: Mapping[str, float]) -> None:
     require(spec.machine.firmware, tried=TRIED)
+    accelerator = choose()
     if accelerator.warning:
         progress.say(accelerator.warning)
     require_memory(spec.machine, tried=TRIED)
@@ -85,15 +86,15 @@ def _build(spec: NestedSpec, answer: str, accelerator: Accelerator, progress: Pr
     iso = obtain(spec.iso, spec.cache / "iso", progress)
     folder = _fresh(folder_of(spec, "building"))
     bench = _bench(spec, folder)
-    size = iso.stat().st_size
-    require_disk(folder, {"the medium": size, "the new system": INSTALLED_TIMES * size}, tried=TRIED)
     started = time.monotonic()
     try:
+        size = iso.stat().st_size
+        require_disk(folder, {"the medium": size, "the new system": INSTALLED_TIMES * size}, tried=TRIED)
         progress.say("Preparing the medium")
         prepare(iso, bench.medium, answer)
         _make_disk(spec, bench)
         progress.say("Installing")
-        install(spec.machine, accelerator, bench, progress)
+        install(spec.machine, accelerator, bench, progress, limits=limits)
         _keep(spec, bench, {"accelerator": accelerator.name, "seconds": round(time.monotonic() - started, 1)})
     except HarnessError as error:
         raise _with_log_kept(spec, bench, error) from error

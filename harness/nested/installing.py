@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.contract import NestedMachine
 from harness.errors import HarnessError, Invalid, TimedOut
 from harness.nested import qemu
 from harness.nested.accelerator import Accelerator
-from harness.nested.milestones import Course, Failure, follow, stands_still
+from harness.nested.milestones import PATIENCE_S, POWER_ON, Course, Failure, follow, stands_still
 from harness.nested.programs import ending_with_us
 from harness.nested.qmp import Qmp
 from harness.nested.serial import SerialLog
@@ -51,15 +51,24 @@ class _Watch:
     log: SerialLog
     qmp: Qmp
     course: Course
+    limits: Mapping[str, float]
     stopped: dict[str, Any] | None = None
     shutdown: dict[str, Any] | None = None
     told: set[str] = field(default_factory=set)
 
 
-def install(machine: NestedMachine, accelerator: Accelerator, bench: Bench, progress: Progress) -> None:
-    """An installed disk; QEMU is gone afterwards in every case."""
+def install(
+    machine: NestedMachine,
+    accelerator: Accelerator,
+    bench: Bench,
+    progress: Progress,
+    *,
+    limits: Mapping[str, float] = PATIENCE_S,
+) -> None:
+    """An installed disk; QEMU is gone afterwards in every case. `limits` are as in milestones.PATIENCE_S."""
     with _machine(machine, accelerator, bench) as (process, qmp):
-        watch = _Watch(SerialLog(bench.serial), qmp, Course(since=time.monotonic()))
+        course = Course(since=time.monotonic(), patience_s=limits[POWER_ON])
+        watch = _Watch(SerialLog(bench.serial), qmp, course, limits)
         ended = wait_until(
             lambda: _look(process, watch, accelerator, progress),
             deadline_s=LONGEST_S * accelerator.patience,
@@ -130,7 +139,7 @@ def _look(
     has_ended = process.poll() is not None
     now = time.monotonic()
     before = watch.course
-    watch.course = follow(before, watch.log.read(), now=now)
+    watch.course = follow(before, watch.log.read(), now=now, limits=watch.limits)
     _tell(before, watch, progress)
     for event in watch.qmp.events():
         if event["event"] == "BLOCK_IO_ERROR":

@@ -24,7 +24,8 @@ _AUTOMATED = re.compile(r"^(?P<line>[ \t]*linux\S*[ \t].*\bproxmox-start-auto-in
 
 SECTOR = 2048
 SYSTEM_AREA = 16 * SECTOR
-# What the report says of the length of the image, which grows, and of the place of the catalogue, which moves behind it.
+_MODIFIED = slice(830, 846)  # of the volume descriptor: its date, which is what boot code looks for
+# What the report says of the image's length, which grows, and of the catalogue's place, which moves behind it.
 _OF_LENGTH = ("System area options:", "System area summary:", "ISO image size/512", "El Torito catalog ")
 
 
@@ -40,8 +41,8 @@ class BootRecords:
 
 def prepare(iso: Path, medium: Path, answer: str) -> None:
     """A copy of the ISO that installs by itself as `answer` says and writes to the serial port."""
-    before = boot_records(iso)
     menu = with_console(_read_menu(iso, medium.parent), on=str(iso))
+    before = boot_records(iso)
     files = {MODE: 'mode = "iso"\n', ANSWER: answer, MENU: menu}
     shutil.copyfile(iso, medium)
     medium.chmod(0o600)  # the password is in it
@@ -76,10 +77,8 @@ def _spoken(line: str) -> str:
 def boot_records(image: Path) -> BootRecords:
     """Those of an image, with the identifier by which boot code finds its medium."""
     said = _xorriso("-indev", str(image), "-report_el_torito", "plain", "-report_system_area", "plain").splitlines()
-    commands = _xorriso("-indev", str(image), "-report_system_area", "cmd").splitlines()
-    uuid = next((shlex.split(line)[2] for line in commands if line.startswith("-volume_date uuid ")), None)
     catalogue = next((line.partition(":")[2].split() for line in said if line.startswith("El Torito catalog ")), None)
-    if uuid is None or catalogue is None:
+    if catalogue is None:
         raise Invalid(
             tried=TRIED,
             on=str(image),
@@ -88,10 +87,15 @@ def boot_records(image: Path) -> BootRecords:
         )
     start, sectors = (int(number) * SECTOR for number in catalogue)
     with image.open("rb") as file:
-        system_area = file.read(SYSTEM_AREA)
+        system_area, descriptor = file.read(SYSTEM_AREA), file.read(SECTOR)
         file.seek(start)
         kept = file.read(sectors)
-    return BootRecords(system_area, kept, tuple(line for line in said if not line.startswith(_OF_LENGTH)), uuid)
+    return BootRecords(
+        system_area=system_area,
+        catalogue=kept,
+        report=tuple(line for line in said if not line.startswith(_OF_LENGTH)),
+        uuid=descriptor[_MODIFIED].decode("ascii", "replace"),
+    )
 
 
 def _read_menu(iso: Path, folder: Path) -> str:
@@ -123,7 +127,18 @@ def _add(medium: Path, files: dict[str, str], uuid: str) -> None:
 def _xorriso(*arguments: str) -> str:
     # stdio: also a path that looks like a drive's is a file.
     return run(
-        ["xorriso", "-no_rc", "-report_about", "WARNING", "-abort_on", "FAILURE", *arguments],
+        [
+            "xorriso",
+            "-no_rc",
+            "-report_about",
+            "WARNING",
+            "-abort_on",
+            "FAILURE",
+            "-return_with",
+            "FAILURE",
+            "32",
+            *arguments,
+        ],
         tried=TRIED,
         on=arguments[arguments.index("-dev" if "-dev" in arguments else "-indev") + 1],
         do="Use the ISO as its maker publishes it, and look that there is room for a copy of it",

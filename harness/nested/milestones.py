@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,8 +16,10 @@ TOLD = 6
 POWER_ON = "power on"
 DONE = "Installation done, powering off"
 
+PROGRESS = "progress"
+
 # The beginning of a line, and for how many seconds nothing new may follow it with KVM.
-PATIENCE_S = {
+PATIENCE_S: Mapping[str, float] = {
     POWER_ON: 120.0,  # firmware, boot menu, and a kernel that says nothing
     "Starting Proxmox installation": 60.0,
     "EFI boot mode detected": 60.0,
@@ -30,6 +32,7 @@ PATIENCE_S = {
     "Caching device info from udev": 60.0,
     "Fetching answers for automatic installation": 60.0,
     "Starting automatic installation": 120.0,
+    PROGRESS: 300.0,  # one step may be the unpacking of a whole system
     "Finished:": 60.0,
     "Installation done.": 60.0,
     "Gathering installed system data": 90.0,
@@ -41,7 +44,6 @@ PATIENCE_S = {
     "powering off": 30.0,
     "rebooting": 30.0,
 }
-PROGRESS_S = 300.0  # one step may be the unpacking of a whole system
 _PROGRESS = re.compile(r"progress\s+(?P<percent>\d+(\.\d+)?) % - (?P<text>.+)")
 _KERNEL_TIME = re.compile(r"^\[\s*\d+\.\d+\]\s*")
 
@@ -79,10 +81,10 @@ class Course:
     recent: tuple[str, ...] = ()
 
 
-def follow(course: Course, lines: Iterable[str], *, now: float) -> Course:
-    """The course after these lines, all of which were read at `now`."""
+def follow(course: Course, lines: Iterable[str], *, now: float, limits: Mapping[str, float] = PATIENCE_S) -> Course:
+    """The course after these lines, all of which were read at `now`; `limits` are as in PATIENCE_S."""
     for line in lines:
-        course = _step(course, line.strip(), now)
+        course = _step(course, line.strip(), now, limits)
     return course
 
 
@@ -91,7 +93,7 @@ def stands_still(course: Course, *, now: float, patience: float) -> bool:
     return now - course.since > course.patience_s * patience
 
 
-def _step(course: Course, line: str, now: float) -> Course:
+def _step(course: Course, line: str, now: float, limits: Mapping[str, float]) -> Course:
     if course.failure is not None:
         return course
     if died := find_failure(line):
@@ -100,8 +102,8 @@ def _step(course: Course, line: str, now: float) -> Course:
         return replace(course, failure=Failure("refused", line, course.recent))
     if found := _PROGRESS.match(line):
         share = float(found["percent"]) / 100
-        return _reached(course, f"{found['percent']} % {found['text'].strip()}", PROGRESS_S, now, share)
-    for beginning, patience_s in PATIENCE_S.items():
+        return _reached(course, f"{found['percent']} % {found['text'].strip()}", limits[PROGRESS], now, share)
+    for beginning, patience_s in limits.items():
         if line.startswith(beginning):
             return _reached(replace(course, done=course.done or beginning == DONE), line, patience_s, now)
     kept = (*course.recent, _KERNEL_TIME.sub("", line))[-TOLD:]

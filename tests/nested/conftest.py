@@ -88,7 +88,7 @@ def standin(base_iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Standin
 
 
 @pytest.fixture(scope="session")
-def golden(base_iso: Path) -> Iterator[Built]:
+def golden(base_iso: Path) -> Built:
     """Kept from one run to the next for as long as neither the stand-in nor what installs it changes."""
     code = hashlib.sha256(base_iso.name.encode())
     for file in sorted([*(ROOT / "harness/nested").glob("*.py"), *(ROOT / "harness/answer").glob("*.py")]):
@@ -105,7 +105,7 @@ def golden(base_iso: Path) -> Iterator[Built]:
         with alone(image.CACHE / "nested.lock"):
             make_credentials(contract)
         spec, lines = spec_of(contract), Lines()
-    yield Built(folder / "inventory", spec, nested.build(spec, lines), lines)
+    return Built(folder / "inventory", spec, nested.build(spec, lines), lines)
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def nested_site(folder: Path, iso: Path, *, name: str = "nested", **machine: int | str) -> Path:
+def nested_site(folder: Path, iso: Path, **machine: int | str) -> Path:
     """The folder of an inventory with one site: the shipped one, with this ISO, a small machine and keys of its own."""
-    site = folder / "inventory" / name
+    site = folder / "inventory/nested"
     shutil.copytree(SHIPPED, site)
     file = site / "group_vars/all/nested.yml"
     said = yaml.safe_load(file.read_text())

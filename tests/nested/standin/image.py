@@ -1,4 +1,4 @@
-"""Make a medium that behaves as the installer's does, of Debian's kernel, busybox and GRUB: bootable by BIOS and UEFI."""
+"""Make a medium that behaves as the installer's does, of Debian's kernel, busybox and GRUB, for BIOS and UEFI."""
 
 from __future__ import annotations
 
@@ -33,21 +33,54 @@ NEEDED = {
 KERNEL = "linux-image-cloud-amd64"
 
 # In the order in which they need one another.
-EARLY_MODULES = (
-    "virtio/virtio_ring virtio/virtio virtio/virtio_pci_modern_dev virtio/virtio_pci_legacy_dev virtio/virtio_pci "
-    "block/virtio_blk scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix cdrom/cdrom scsi/sr_mod isofs/isofs "
-    "block/loop"
-).split()
-MODULES = (
-    "core/failover net/net_failover net/virtio_net hw_random/rng-core hw_random/virtio-rng llc/llc 802/stp "
-    "bridge/bridge net/veth acpi/button input/evdev"
-).split()
+EARLY_MODULES = [
+    "virtio/virtio_ring",
+    "virtio/virtio",
+    "virtio/virtio_pci_modern_dev",
+    "virtio/virtio_pci_legacy_dev",
+    "virtio/virtio_pci",
+    "block/virtio_blk",
+    "scsi/scsi_common",
+    "scsi/scsi_mod",
+    "ata/libata",
+    "ata/ata_piix",
+    "cdrom/cdrom",
+    "scsi/sr_mod",
+    "isofs/isofs",
+    "block/loop",
+]
+MODULES = [
+    "core/failover",
+    "net/net_failover",
+    "net/virtio_net",
+    "hw_random/rng-core",
+    "hw_random/virtio-rng",
+    "llc/llc",
+    "802/stp",
+    "bridge/bridge",
+    "net/veth",
+    "acpi/button",
+    "input/evdev",
+]
 PYTHON = "ssl json tomllib crypt fnmatch ipaddress pathlib subprocess _crypt"
 
 SECTOR = 512
 ESP_START, ROOT_START = 2048, 2048 + 8192  # 4 MiB for the EFI system partition
 ROOT_MIB = 72
-GRUB_COMMON = "normal linux echo serial terminal test ls configfile minicmd search search_fs_file reboot".split()
+GRUB_COMMON = [
+    "normal",
+    "linux",
+    "echo",
+    "serial",
+    "terminal",
+    "test",
+    "ls",
+    "configfile",
+    "minicmd",
+    "search",
+    "search_fs_file",
+    "reboot",
+]
 
 
 def missing_packages() -> list[str]:
@@ -160,7 +193,21 @@ def _copy_modules(modules: Path, names: Iterable[str], target: Path) -> None:
 
 def _root_tree(modules: Path, tree: Path) -> Path:
     shutil.copytree(HERE / "tree", tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in "proc sys dev run tmp usr/bin cdrom data root boot/grub etc/ssl usr/lib/ssl lib/standin/modules".split():
+    for folder in [
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "usr/bin",
+        "cdrom",
+        "data",
+        "root",
+        "boot/grub",
+        "etc/ssl",
+        "usr/lib/ssl",
+        "lib/standin/modules",
+    ]:
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _busybox(tree)
     _copy_modules(modules, MODULES, tree / "lib/standin/modules")
@@ -228,7 +275,9 @@ def _boot_sector(root_sectors: int) -> bytes:
     """GRUB's boot code, which expects the rest of itself right behind it, and a table of two partitions."""
     code = Path("/usr/lib/grub/i386-pc/boot.img").read_bytes()[:440]
     parts = ((0xEF, ESP_START, ROOT_START - ESP_START), (0x83, ROOT_START, root_sectors))
-    table = b"".join(struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", at, n) for kind, at, n in parts)
+    table = b"".join(
+        struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", at, n) for kind, at, n in parts
+    )
     return code + bytes(6) + table + bytes(32) + b"\x55\xaa"
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, "/lib/standin")
-import answers  # noqa: E402
+import answers
 
 IMAGE = pathlib.Path("/cdrom/pve-disk.img")
 GIB = 1 << 30
@@ -48,10 +48,6 @@ def read_behaviour():
 
 def progress(behaviour, percent, text):
     print(f"progress  {percent:>5.1f} % - {text}")
-    if text.startswith(behaviour.get("STALL_AT", "nothing")):
-        while True:
-            time.sleep(5)
-            print("still at it")  # something is said, but nothing new
     if text.startswith(behaviour.get("PANIC_AT", "nothing")):
         pathlib.Path("/proc/sysrq-trigger").write_text("c")
         time.sleep(60)
@@ -110,9 +106,7 @@ def configure(tables, root, disk, mac):
     (root / "etc/fqdn").write_text(fqdn)
     (root / "etc/shadow").write_text(f"root:{hashed}:20000:0:99999:7:::\n")
     (root / "etc/resolv.conf").write_text(f"search {fqdn.partition('.')[2]}\nnameserver {network['dns']}\n")
-    (root / "etc/standin.conf").write_text(
-        f"NIC_MAC={mac}\nCIDR={network['cidr']}\nGATEWAY={network['gateway']}\n"
-    )
+    (root / "etc/standin.conf").write_text(f"NIC_MAC={mac}\nCIDR={network['cidr']}\nGATEWAY={network['gateway']}\n")
     home = root / "root/.ssh"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "authorized_keys").write_text("\n".join(said.get("root-ssh-keys", [])))
