@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,8 @@ from harness.commands.nested import make_credentials, spec_of
 from harness.contract import Contract
 from harness.errors import HarnessError, Missing, Unsafe, Untrusted
 from harness.instance.monitor import open_monitor
-from harness.instance.place import MONITOR, OVERLAY, Place, place_of
-from harness.lab import cgroups
+from harness.instance.place import MONITOR, OVERLAY, place_of
+from harness.lab import Place, cgroups
 from harness.nested import Golden
 from harness.remote import ssh
 from harness.site import open_contract
@@ -30,6 +32,7 @@ from tests.nested.sites import nested_site
 
 ROOT = Path(__file__).parents[2]
 UP_S = 60.0  # what a second start may take without KVM
+OUTSIDE = "198.51.100.1"  # an address for documentation (RFC 5737)
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJZ1qSYHnTqHkDfc0s9uYmqD1QzUcYHkT4b0h1WgJc2E"
 
 
@@ -84,6 +87,31 @@ def up(site: Site) -> instance.Record:
     return instance.up(site.contract, site.golden, lambda _: None)
 
 
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """Something to fetch at an address that only this machine has: for the nested site it is somewhere in the world."""
+    subprocess.run(["ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo"], check=True)
+    try:
+        with HTTPServer((OUTSIDE, 0), Greeting) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield f"http://{OUTSIDE}:{server.server_port}/"
+            server.shutdown()
+            thread.join()
+    finally:
+        subprocess.run(["ip", "address", "delete", f"{OUTSIDE}/32", "dev", "lo"], check=True)
+
+
+class Greeting(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"from outside")
+
+    def log_message(self, *_: object) -> None:
+        """A test prints nothing."""
+
+
 def traces(place: Place) -> list[str]:
     """What is left of a nested VM on this machine."""
     found = [f"process {pid}" for pid in machines_about(place.state)]
@@ -109,6 +137,10 @@ def test_a_vm_inside_gets_its_reserved_address_from_the_router(site: Site, up: i
     leased = site.inside(f"lease-as {guest.nic.mac}")
     assert leased.stdout.split() == [str(guest.nic.address.ip), str(router.address), str(router.dns)]
     assert str(guest.nic.address.ip) in {lease.address for lease in instance.status("nested").leases}
+
+
+def test_it_reaches_the_outside_through_its_router(site: Site, up: instance.Record, outside: str) -> None:
+    assert site.inside(f"wget -q -O - {outside}").stdout == "from outside"
 
 
 def test_a_mac_that_nobody_declared_gets_nothing(site: Site, up: instance.Record) -> None:
@@ -168,8 +200,16 @@ def test_a_second_site_runs_beside_it(site: Site, up: instance.Record, base_iso:
 
 
 def test_one_that_powers_off_is_not_called_up(site: Site, up: instance.Record) -> None:
+    assert instance.status("nested").state == "running"
     with open_monitor(site.place.state / MONITOR) as monitor:
         monitor.execute("system_powerdown")
+        heard: list[str] = []
+
+        def shut_down() -> tuple[bool | None, str]:
+            heard.extend(event["event"] for event in monitor.events() if event.get("data", {}).get("guest", True))
+            return (True if "SHUTDOWN" in heard else None), ", ".join(heard)
+
+        assert wait_until(shut_down, deadline_s=60.0).value, heard
     waited = wait_until(lambda: (None if instance.status("nested").up else True, "up"), deadline_s=60.0)
     assert waited.value
     assert "broken" in instance.status("nested").state
@@ -243,7 +283,8 @@ def test_the_acceptance_keeps_its_artefacts_when_a_stage_fails_and_takes_the_sit
 
 def second_site(iso: Path, folder: Path) -> Contract:
     """A site with a network of its own."""
-    inventory = nested_site(folder, iso, name="nested-second")
+    inventory = nested_site(folder, iso)
+    (inventory / "nested").rename(inventory / "nested-second")
     for file in inventory.rglob("*.yml"):
         text = file.read_text().replace("198.18.98.", "198.18.97.")
         file.write_text(text.replace("/var/lib/mgmt-nested/nested/", "/var/lib/mgmt-nested/nested-second/"))
