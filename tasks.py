@@ -15,6 +15,7 @@ from invoke.tasks import task
 
 ROOT = Path(__file__).resolve().parent
 SITE = {"site": "the site's name (default: lab)", "inventory": "the folder of all sites (default: inventory/)"}
+NESTED_SITE = {"site": "the nested site's name (default: nested)", "inventory": SITE["inventory"]}
 GUEST = {"guest": "only this VM"}
 GUEST_TO = {"guest": "the name of the VM"}
 ROUTER = {"router": "the lab's router: dnsmasq, kea (behind OPNsense's API) or vyos (default: as it is, or dnsmasq)"}
@@ -500,12 +501,59 @@ def lab_down(_: Context) -> None:
     _end(run())
 
 
-@task(name="build", help=SITE)
+@task(name="build", help=NESTED_SITE)
 def nested_build(_: Context, site: str = "nested", inventory: str | None = None) -> None:
     """Install the nested Proxmox VM from the official ISO, unattended, and keep its disk for nested.up."""
     from harness.commands.nested import build as run
 
     _end(run(_folder(inventory), site))
+
+
+@task(name="up", help=NESTED_SITE)
+def nested_up(_: Context, site: str = "nested", inventory: str | None = None) -> None:
+    """Start the nested Proxmox VM behind the lab's router, fresh from its disk; nothing is done when it is up."""
+    from harness.commands.instance import up as run
+
+    _end(run(_folder(inventory), site))
+
+
+@task(name="status", help={"site": NESTED_SITE["site"], **JSON})
+def nested_status(_: Context, site: str = "nested", json: bool = False) -> None:
+    """Whether the nested Proxmox VM is up, and how to reach it."""
+    from harness.commands.instance import status as run
+
+    _end(run(site, as_json=json))
+
+
+@task(name="down", help={"site": NESTED_SITE["site"]})
+def nested_down(_: Context, site: str = "nested") -> None:
+    """Take the nested Proxmox VM down; what it wrote is gone, the disk it started from stays."""
+    from harness.commands.instance import down as run
+
+    _end(run(site))
+
+
+@task(
+    help={
+        "site": "nested, lab, or another site that is made for it (default: nested)",
+        "inventory": SITE["inventory"],
+        "artifacts": "keep report, logs and summary in this folder (default: below .state/)",
+        "kvm": "any, required (without KVM this fails) or skip (without KVM nothing is run, and that is said)",
+        "keep": "leave the site up",
+    }
+)
+def acceptance(
+    _: Context,
+    site: str = "nested",
+    inventory: str | None = None,
+    artifacts: str | None = None,
+    kvm: str = "any",
+    keep: bool = False,
+) -> None:
+    """From nothing to the report and back to nothing: up, bootstrap, provision, verify, drills, report, down."""
+    from harness.commands.acceptance import acceptance as run
+
+    _end(run(_folder(inventory), site, folder=_path(artifacts), kvm=kvm, keep=keep))
 
 
 @task(help={"pytest": "more arguments for pytest, as one string"})
@@ -546,5 +594,6 @@ namespace.add_collection(Collection(*inventory_tasks), name="inventory")
 namespace.add_collection(Collection(router_render, router_check, router_apply), name="router")
 template_tasks = (template_import, template_build, template_test, template_list)
 namespace.add_collection(Collection(*template_tasks), name="template")
-namespace.add_collection(Collection(nested_build), name="nested")
+namespace.add_collection(Collection(nested_build, nested_up, nested_status, nested_down), name="nested")
+namespace.add_task(acceptance)
 namespace.add_collection(Collection(lab_build, lab_up, lab_status, lab_ssh, lab_down), name="lab")

@@ -26,6 +26,8 @@ COMPOSITION = {
     "bootstrap",
     "provisioning",
     "templates",
+    "instance",
+    "acceptance",
 }
 SURFACE = {"commands", "ansible"}
 LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)

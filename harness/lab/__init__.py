@@ -1,10 +1,16 @@
 """The embedded lab: a router, a hypervisor and its guests in namespaces of this machine, with PVE's API simulated."""
 
 from harness.lab.access import control, ssh_command
+from harness.lab.cgroups import group_named, processes
+from harness.lab.commands import run as run_program
 from harness.lab.kinds import router_variables, running_router
 from harness.lab.lifecycle import build, down, up
-from harness.lab.requirements import missing_packages, missing_requirements
+from harness.lab.lock import one_at_a_time
+from harness.lab.machines import at_the_machine, at_the_switch, launch, running, wait_started
+from harness.lab.paths import Place
+from harness.lab.requirements import missing_packages, missing_requirements, require, require_root
 from harness.lab.router.seed import Seed, SeedRecord, SeedReservation, SeedSubnet
+from harness.lab.segment import end_segment, start_segment
 from harness.lab.spec import ROUTER_NIC, HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate, RouterKind
 from harness.lab.status import memory_mib, status
 
@@ -15,20 +21,34 @@ __all__ = [
     "LabSpec",
     "LabStatus",
     "LabTemplate",
+    "Place",
     "RouterKind",
     "Seed",
     "SeedRecord",
     "SeedReservation",
     "SeedSubnet",
+    "at_the_machine",
+    "at_the_switch",
     "build",
     "control",
     "down",
+    "end_segment",
+    "group_named",
+    "launch",
     "memory_mib",
     "missing_packages",
     "missing_requirements",
+    "one_at_a_time",
+    "processes",
+    "require",
+    "require_root",
     "router_variables",
+    "run_program",
+    "running",
     "running_router",
     "ssh_command",
+    "start_segment",
     "status",
     "up",
+    "wait_started",
 ]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import Missing, TimedOut
+from harness.lab.paths import GROUP
 from harness.wait import wait_until
 
-NAME = "mgmt-lab"
 REAPED_S = 2.0
 
 
@@ -24,6 +24,11 @@ def mount_point() -> Path | None:
 
 def lab_group() -> Path:
     """The lab's control group; it need not exist."""
+    return group_named(GROUP)
+
+
+def group_named(name: str) -> Path:
+    """A control group of this machine; it need not exist."""
     mounted = mount_point()
     if mounted is None:
         raise Missing(
@@ -32,12 +37,12 @@ def lab_group() -> Path:
             happened="no cgroup2 file system is mounted",
             do="Mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
         )
-    return mounted / NAME
+    return mounted / name
 
 
-def make_group(name: str) -> Path:
-    """A control group of that name below the lab's."""
-    group = lab_group() / name
+def make_group(name: str, within: str = GROUP) -> Path:
+    """A control group of that name below the lab's, or below another one of this machine."""
+    group = group_named(within) / name
     group.mkdir(parents=True, exist_ok=True)
     return group
 

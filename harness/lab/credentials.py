@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.lab.commands import run
 from harness.lab.paths import KNOWN_HOSTS, SECRETS
@@ -47,6 +48,26 @@ class Certificates:
     ca: str
     hypervisor: tuple[str, str]
     router: tuple[str, str]
+
+
+class MachineKeys(Protocol):
+    """What a machine that is no hypervisor needs."""
+
+    @property
+    def authorized_key(self) -> str: ...
+    @property
+    def host_keys(self) -> Mapping[str, KeyPair]: ...
+    @property
+    def router_api(self) -> RouterCredentials | None: ...
+
+
+@dataclass(frozen=True)
+class RouterKeys:
+    """For a router on its own: whose SSH key opens it, and its host key by its name."""
+
+    authorized_key: str
+    host_keys: Mapping[str, KeyPair]
+    router_api: RouterCredentials | None = None
 
 
 @dataclass(frozen=True)
@@ -124,9 +145,15 @@ def fingerprint_of(certificate_pem: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).digest().hex(":").upper()
 
 
-def _key_pair(comment: str, *kind: str) -> KeyPair:
+def make_router_keys(router: LabMachine, authorized_key: str, folder: Path) -> RouterKeys:
+    """What `write_router` needs of a router on its own; `folder` is private, and nothing stays there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return RouterKeys(authorized_key, {router.name: _key_pair(f"root@{router.name}", folder=folder)})
+
+
+def _key_pair(comment: str, *kind: str, folder: Path = SECRETS) -> KeyPair:
     """A pair that goes into a machine and stays nowhere else."""
-    path = SECRETS / "key-of-a-machine"
+    path = folder / "key-of-a-machine"
     key = _ssh_key(path, comment, *kind)
     for file in (path, path.with_name(f"{path.name}.pub")):
         file.unlink()

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from harness.lab.credentials import PURPOSES, Credentials, KeyPair
+from harness.lab.credentials import PURPOSES, Credentials, KeyPair, MachineKeys
 from harness.lab.machines import mac_of
 from harness.lab.packages import INSTALLED
-from harness.lab.paths import FILES, GUESTS, IMAGE, MACHINES, ROUTER_API, SECRETS, SIMULATOR
+from harness.lab.paths import FILES, GUESTS, IMAGE, LAB, ROUTER_API, SECRETS, SIMULATOR, Place
 from harness.lab.router.first import STATE as API_STATE
 from harness.lab.router.first import Product, first_files
 from harness.lab.seed import seed_of, simulator_options
@@ -61,9 +61,11 @@ IDLE_UNITS = (
 )
 
 
-def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path, packages: Path) -> Path:
-    """The router's machine folder, ready to be started."""
-    folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC)
+def write_router(
+    spec: LabSpec, credentials: MachineKeys, rootfs: Path, packages: Path | None, place: Place = LAB
+) -> Path:
+    """The router's machine folder, ready to be started; it serves the packages, where there are some."""
+    folder = _machine(spec.router, layers=[rootfs], inside=ROUTER_NIC, place=place)
     upper = folder / "upper"
     _spare(upper)
     for tree in ("router", "router-dnsmasq" if spec.router_kind == "dnsmasq" else "router-api"):
@@ -75,14 +77,15 @@ def write_router(spec: LabSpec, credentials: Credentials, rootfs: Path, packages
         enable(upper, "dnsmasq.service")
     else:
         _write_router_api(spec, credentials, upper)
-    enable(upper, "artifacts.service")
     enable(upper, "systemd-networkd.service", where="/lib/systemd/system")
     mask(upper, "networking.service", "systemd-resolved.service")
-    (folder / "mounts").write_text(f"{packages} {ARTIFACTS_INSIDE}/packages ro\n")
+    if packages is not None:
+        enable(upper, "artifacts.service")
+        (folder / "mounts").write_text(f"{packages} {ARTIFACTS_INSIDE}/packages ro\n")
     return folder
 
 
-def _write_router_api(spec: LabSpec, credentials: Credentials, upper: Path) -> None:
+def _write_router_api(spec: LabSpec, credentials: MachineKeys, upper: Path) -> None:
     """The product's stand-in, with its configuration, and that of the daemons it stands in front of."""
     api = credentials.router_api
     if spec.router_seed is None or api is None:
@@ -154,8 +157,8 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     (IMAGE / "layers").write_text(f"{IMAGE_INSIDE}/content:{ROOTFS_INSIDE}")
 
 
-def _machine(machine: LabMachine, *, layers: list[Path], inside: str) -> Path:
-    folder = MACHINES / machine.name
+def _machine(machine: LabMachine, *, layers: list[Path], inside: str, place: Place = LAB) -> Path:
+    folder = place.machines / machine.name
     for name in ("upper", "work", "root"):
         (folder / name).mkdir(parents=True)
     (folder / "layers").write_text(":".join(str(layer) for layer in layers))
@@ -189,7 +192,7 @@ def _values(spec: LabSpec, machine: LabMachine) -> dict[str, str]:
     }
 
 
-def _identify(upper: Path, machine: LabMachine, credentials: Credentials) -> None:
+def _identify(upper: Path, machine: LabMachine, credentials: MachineKeys) -> None:
     write_file(upper / "etc/hostname", f"{machine.name}\n")
     write_file(upper / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
     _write_host_key(upper, credentials.host_keys[machine.name])

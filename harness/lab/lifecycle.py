@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import HarnessError, TimedOut, Unsafe
+from harness.errors import HarnessError
 from harness.lab import cgroups, machines
-from harness.lab.commands import last_lines
+from harness.lab.booting import SSH_PORT, require_booted, wait_booted, wait_listening
 from harness.lab.credentials import Credentials, make_credentials
 from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
@@ -21,26 +19,21 @@ from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
-from harness.lab.spec import HypervisorState, LabMachine, LabSpec, LabStatus
+from harness.lab.spec import HypervisorState, LabSpec, LabStatus
 from harness.lab.status import DNS_PORT, is_whole, status
-from harness.lab.trees import write_tree
-from harness.wait import wait_until
+from harness.lab.trees import remove_tree, write_tree
 
 Progress = Callable[[str], None]
 
 API_PORT = 8006
 ROUTER_API_PORT = 443
-SSH_PORT = 22
 HTTP_PORT = 80
-BOOT_S = 60.0
-JOURNAL_LINES = 5  # a program's own last word, before what systemd says about it
-LISTEN_S = 10.0  # systemd said already that everything is started
 
 
 def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
     """The lab of that spec, running; nothing is done when it already runs."""
     require()
-    with one_at_a_time(), _modes_as_written():
+    with one_at_a_time(), modes_as_written():
         record = read_record()
         if record is None or not is_whole(record) or record.made_from != made_from(spec):
             if record is not None:
@@ -52,14 +45,14 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
         else:
             progress("The lab is up already")
             for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
-                _wait_booted(machine)
+                wait_booted(machine)
         return status()
 
 
 def build(progress: Progress) -> None:
     """Everything that a lab takes from the network, and what is built of it once: no `up` needs a network then."""
     require()
-    with one_at_a_time(), _modes_as_written():
+    with one_at_a_time(), modes_as_written():
         _build(progress)
 
 
@@ -87,7 +80,7 @@ def _make(spec: LabSpec, progress: Progress) -> None:
 
 
 @contextmanager
-def _modes_as_written() -> Iterator[None]:
+def modes_as_written() -> Iterator[None]:
     """Machines' files get the modes we say, whatever umask the user has."""
     before = os.umask(0o022)
     try:
@@ -121,7 +114,7 @@ def _prepare(spec: LabSpec, progress: Progress) -> Credentials:
 def _forget_old_builds(*kept: Path) -> None:
     """What an older recipe built is never used again."""
     for folder in set(CACHE.iterdir()) - set(kept):
-        _remove_tree(folder)
+        remove_tree(folder)
 
 
 def _start(spec: LabSpec, progress: Progress) -> None:
@@ -133,66 +126,14 @@ def _start(spec: LabSpec, progress: Progress) -> None:
     for machine in both:
         machines.wait_started(MACHINES / machine.name)
     for machine in both:
-        _require_booted(machine)
-    _wait_listening(spec.router, DNS_PORT, "dnsmasq" if spec.router_kind == "dnsmasq" else "unbound")
+        require_booted(machine)
+    wait_listening(spec.router, DNS_PORT, "dnsmasq" if spec.router_kind == "dnsmasq" else "unbound")
     if spec.router_kind != "dnsmasq":
-        _wait_listening(spec.router, ROUTER_API_PORT, "router-api")
-    _wait_listening(spec.router, SSH_PORT, "ssh")
-    _wait_listening(spec.router, HTTP_PORT, "artifacts")
-    _wait_listening(spec.hypervisor, SSH_PORT, "ssh")
-    _wait_listening(spec.hypervisor, API_PORT, "pveproxy")
-
-
-def _require_booted(machine: LabMachine) -> None:
-    """Everything its systemd was to start is started, and all of that is well."""
-    folder = MACHINES / machine.name
-    state = _wait_booted(machine)
-    if state != "running":
-        failed = machines.try_inside(folder, "systemctl", "--failed", "--plain", "--no-legend").stdout.strip()
-        raise HarnessError(
-            tried="boot the machine",
-            on=machine.name,
-            happened=f"its systemd says {state}; failed: {failed or 'nothing'}; {_why(folder, failed)}",
-            do="If it stays so when you run the same command again, the cause is in those units' last lines",
-        )
-
-
-def _wait_booted(machine: LabMachine) -> str:
-    """What systemd says when it has started everything, or at the end of our patience."""
-
-    def look() -> tuple[bool | None, str]:
-        state = machines.try_inside(MACHINES / machine.name, "systemctl", "is-system-running").stdout.strip()
-        return (True if state in ("running", "degraded") else None), state or "nothing"
-
-    return wait_until(look, deadline_s=BOOT_S, first_pause_s=0.05, longest_pause_s=0.2).last_seen
-
-
-def _why(folder: Path, failed: str) -> str:
-    """The last words of the first failed unit."""
-    unit = failed.split(maxsplit=1)[0] if failed else "init.scope"
-    told = machines.try_inside(
-        folder, "journalctl", "--no-pager", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"
-    ).stdout
-    return last_lines(told, JOURNAL_LINES)
-
-
-def _wait_listening(machine: LabMachine, port: int, unit: str) -> None:
-    def look() -> tuple[bool | None, str]:
-        try:
-            with socket.create_connection((str(machine.address), port), timeout=1):
-                return True, "it answers"
-        except OSError as error:
-            return None, str(error)
-
-    folder = MACHINES / machine.name
-    waited = wait_until(look, deadline_s=LISTEN_S, first_pause_s=0.02, longest_pause_s=0.2)
-    if waited.value is None:
-        raise TimedOut(
-            tried=f"reach port {port}",
-            on=f"{machine.name} ({machine.address})",
-            happened=f"not within {waited.seconds:.0f} s: {waited.last_seen}; {unit} says: {_why(folder, unit)}",
-            do=f"Check that this machine's firewall lets traffic to {machine.address} through",
-        )
+        wait_listening(spec.router, ROUTER_API_PORT, "router-api")
+    wait_listening(spec.router, SSH_PORT, "ssh")
+    wait_listening(spec.router, HTTP_PORT, "artifacts")
+    wait_listening(spec.hypervisor, SSH_PORT, "ssh")
+    wait_listening(spec.hypervisor, API_PORT, "pveproxy")
 
 
 def _change_router(spec: LabSpec, record: Record) -> None:
@@ -206,7 +147,7 @@ def _change_router(spec: LabSpec, record: Record) -> None:
         replace_dnsmasq(tree, old=spec.dnsmasq, new=record.dnsmasq)
         raise
     machines.run_inside(folder, "systemctl", "restart", "dnsmasq", tried="restart dnsmasq")
-    _wait_listening(spec.router, DNS_PORT, "dnsmasq")
+    wait_listening(spec.router, DNS_PORT, "dnsmasq")
     write_record(record_of(spec, record.fingerprint))
 
 
@@ -214,18 +155,4 @@ def _remove_everything() -> None:
     cgroups.end_all()
     remove_link()
     for folder in (STATE, *CACHE.glob("unfinished-*")):
-        _remove_tree(folder)
-
-
-def _remove_tree(folder: Path) -> None:
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    inside = [point for point in mounted if Path(point).is_relative_to(folder)]
-    if inside:
-        raise Unsafe(
-            tried="remove the lab's files",
-            on=str(folder),
-            happened=f"something is mounted there: {', '.join(inside)}",
-            do=f"Unmount it: umount {' '.join(inside)}",
-        )
-    if folder.exists():
-        shutil.rmtree(folder)
+        remove_tree(folder)

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness.errors import Unsafe
 from harness.lab.paths import LOCK
@@ -15,9 +16,9 @@ PATIENCE_S = 120.0
 
 
 @contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Hold the lab's lock. The kernel frees it when its holder dies, so a stale one cannot be left behind."""
-    with os.fdopen(os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
+def one_at_a_time(lock: Path = LOCK, what: str = "the lab", patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Hold the lab's lock, or another one. The kernel frees it when its holder dies, so none can be left behind."""
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
 
         def take() -> tuple[bool | None, str]:
             try:
@@ -27,12 +28,12 @@ def one_at_a_time() -> Iterator[None]:
                 return None, file.read().strip()
             return True, ""
 
-        waited = wait_until(take, deadline_s=PATIENCE_S, first_pause_s=0.05)
+        waited = wait_until(take, deadline_s=patience_s, first_pause_s=0.05)
         if waited.value is None:
             raise Unsafe(
-                tried="change the lab",
+                tried=f"change {what}",
                 on="this machine",
-                happened=f"process {waited.last_seen} has been changing it for more than {PATIENCE_S:.0f} s",
+                happened=f"process {waited.last_seen} has been changing it for more than {waited.seconds:.0f} s",
                 do=f"Wait for it or end it: kill {waited.last_seen}",
             )
         file.seek(0)

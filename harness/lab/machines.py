@@ -11,11 +11,12 @@ from pathlib import Path
 from harness.errors import HarnessError, TimedOut
 from harness.lab import cgroups
 from harness.lab.commands import environment, last_lines
-from harness.lab.paths import BIN, LINK, MACHINES
+from harness.lab.paths import LAB, Place
 from harness.lab.spec import LabSpec
 from harness.wait import wait_until
 
 START_S = 10.0
+SWITCH = "switch"
 START_TIME = 19  # index in /proc/PID/stat behind the command's name
 
 
@@ -24,22 +25,31 @@ def mac_of(address: IPv4Address) -> str:
     return f"02:99:{address.packed.hex(':')}"
 
 
-def start_switch(spec: LabSpec) -> None:
-    """The bridge everything is plugged into, and the link from it to this machine."""
-    folder = MACHINES / "switch"
+def start_switch(spec: LabSpec, place: Place = LAB) -> int:
+    """The bridge everything is plugged into, and the link from it to this machine; the pid in whose network it is."""
+    folder = place.machines / SWITCH
     folder.mkdir(parents=True)
     address = f"{spec.tool_address}/{spec.network.prefixlen}"
     outside = f"/proc/{os.getpid()}/ns/net"
-    plug = [LINK, mac_of(spec.tool_address), address]
-    _launch(folder, ["unshare", "--net", str(BIN / "switch"), str(folder), outside, *plug])
-    wait_started(folder)
+    plug = [place.link, mac_of(spec.tool_address), address]
+    launch(folder, ["unshare", "--net", str(place.bin / "switch"), str(folder), outside, *plug], place)
+    return wait_started(folder)
 
 
-def start_machine(folder: Path) -> None:
+def start_machine(folder: Path, place: Place = LAB) -> None:
     """Boot the machine of that folder; `wait_started` tells when its systemd exists."""
-    switch = running(MACHINES / "switch")
-    plugged = ["nsenter", f"--net=/proc/{switch}/ns/net"]
-    _launch(folder, [*plugged, str(BIN / "supervise"), str(folder), str(cgroups.lab_group() / folder.name)])
+    group = cgroups.group_named(place.group) / folder.name
+    launch(folder, [*at_the_switch(place), str(place.bin / "supervise"), str(folder), str(group)], place)
+
+
+def at_the_switch(place: Place) -> list[str]:
+    """What a command starts with that is to run in the switch's network."""
+    return at_the_machine(place.machines / SWITCH)
+
+
+def at_the_machine(folder: Path) -> list[str]:
+    """What a command of this machine starts with that is to run in the network of that one."""
+    return ["nsenter", f"--net=/proc/{running(folder)}/ns/net"]
 
 
 def wait_started(folder: Path) -> int:
@@ -93,9 +103,9 @@ def try_inside(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def _launch(folder: Path, argv: Sequence[str]) -> None:
+def launch(folder: Path, argv: Sequence[str], place: Place = LAB) -> None:
     """Start a process that belongs to the lab and not to this program: it outlives it and is nobody's child."""
-    group = cgroups.make_group(folder.name)
+    group = cgroups.make_group(folder.name, within=place.group)
     joined = ["sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", str(group), *argv]
     with (folder / "console.log").open("ab") as console:
         subprocess.run(

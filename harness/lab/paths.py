@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 FILES = Path(__file__).parent / "files"
@@ -21,3 +22,24 @@ KNOWN_HOSTS = STATE / "known_hosts"  # the lab's own knowledge, one file for eac
 RECORD = STATE / "status.json"
 
 LINK = "mgmt-lab0"
+GROUP = "mgmt-lab"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one set of machines lives: its folder, its control group, and its link into this machine's network."""
+
+    state: Path
+    group: str
+    link: str
+
+    @property
+    def bin(self) -> Path:
+        return self.state / BIN.name
+
+    @property
+    def machines(self) -> Path:
+        return self.state / MACHINES.name
+
+
+LAB = Place(STATE, GROUP, LINK)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from harness.errors import Unsafe
 
 
 def write_tree(source: Path, target: Path, values: Mapping[str, str]) -> None:
@@ -48,6 +51,21 @@ def mask(tree: Path, *units: str) -> None:
 def enable(tree: Path, unit: str, *, where: str = "/etc/systemd/system", target: str = "multi-user.target") -> None:
     """What `systemctl enable` would do, for a tree nothing runs in."""
     link(tree / f"etc/systemd/system/{target}.wants" / unit, f"{where}/{unit}")
+
+
+def remove_tree(folder: Path) -> None:
+    """The folder and all below it, unless something is mounted there."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    inside = [point for point in mounted if Path(point).is_relative_to(folder)]
+    if inside:
+        raise Unsafe(
+            tried="remove the lab's files",
+            on=str(folder),
+            happened=f"something is mounted there: {', '.join(inside)}",
+            do=f"Unmount it: umount {' '.join(inside)}",
+        )
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def digest_of(texts: Iterable[str], *folders: Path) -> str:

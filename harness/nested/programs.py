@@ -16,6 +16,7 @@ PACKAGES: Mapping[str, str] = {
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
+    "slirp4netns": "slirp4netns",
     "ssh-keygen": "openssh-client",
     "xorriso": "xorriso",
 }
