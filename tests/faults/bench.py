@@ -22,7 +22,7 @@ from harness.verify.run import take_report
 
 SITE, HYPERVISOR, ROUTER = "lab", "hv01", "core-rt01"
 # pytest's own order, whatever plugins are there, and no lines of its own.
-PYTEST = ("-p", "no:randomly", "-p", "no:xdist", "--durations=0")
+PYTEST = ("-p", "no:randomly", "-p", "no:xdist")
 WHOLE = "whole"  # the name of the simulator's state as it should be
 
 
