@@ -21,8 +21,8 @@ from harness.verify import VerifyOptions
 from harness.verify.run import take_report
 
 SITE, HYPERVISOR, ROUTER = "lab", "hv01", "core-rt01"
-# pytest's own order, whatever plugins are there, and no lines of its own.
-PYTEST = ("-p", "no:randomly", "-p", "no:xdist", "--durations=0")
+# pytest's own order, whatever plugins are there; and no search through the memory of the tests around it, each time.
+PYTEST = ("-p", "no:randomly", "-p", "no:xdist", "-p", "no:unraisableexception")
 WHOLE = "whole"  # the name of the simulator's state as it should be
 
 

@@ -100,6 +100,7 @@ def backed_up_in_vain(vmid: int) -> Way:
             assert end_of_task(as_root("POST", f"{NODE}/vzdump", vmid=str(vmid), storage="local")) == "job errors"
             yield
         finally:
+            control(op="clear-faults")  # where no task came to meet it
             put_back()
 
     return way

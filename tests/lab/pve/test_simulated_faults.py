@@ -246,3 +246,13 @@ def test_only_what_was_asked_for_can_be_taken_back(node: Node) -> None:
     with pytest.raises(AssertionError, match="not in list"):
         node.control(op="take-back", kind="answer", path="/version", patch={"version": "9.9.8"})
     assert node.read("/version")["version"] == "9.9.9"
+
+
+def test_a_task_can_have_logged_something_else(node: Node) -> None:
+    fault(node, "task-warn", task="qmstart", text="memory is short")
+    upid = node.ask("POST", f"{NODE}/qemu/200/status/start").data
+    node.ended(upid)
+    node.control(op="edit-log", task="qmstart", vmid=200, pattern="short", new="plenty")
+    assert node.read(f"{NODE}/tasks/{upid}/log")[0]["t"] == "WARN: memory is plenty"
+    with pytest.raises(AssertionError, match="no task qmstart about 999"):
+        node.control(op="edit-log", task="qmstart", vmid=999, pattern="short", new="plenty")
