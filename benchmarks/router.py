@@ -59,7 +59,7 @@ def _many(folder: Path) -> Path:
     (inventory / "lab/hosts.yml").write_text(yaml.safe_dump(hosts))
     for name, number in named.items():
         names = {"host_a_record": True, "dhcp_reservation": True, "cnames": [f"d{number}"]}
-        address = {"ip": f"198.18.99.{40 + number}", "segment": "management", "purpose": "mgmt", "dns": names}
+        address = {"ip": f"198.18.99.{50 + number}", "segment": "management", "purpose": "mgmt", "dns": names}
         said = {
             "infrastructure": {"form": "ph", "interfaces": {"eth0": {"mac": f"52:54:00:00:00:{number:02x}"}}},
             "env": {"interfaces": {"eth0": address}},

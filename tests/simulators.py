@@ -51,7 +51,9 @@ TEMPLATE = {
 
 def seed_of(folder: Path) -> dict[str, Any]:
     for name, secret in SECRETS.items():
-        (folder / f"{name}.token").write_text(secret)
+        file = folder / f"{name}.token"
+        file.touch(0o600)  # as a file of the inventory must be
+        file.write_text(secret)
     (folder / "root.password").write_text("root-password")
     return {
         "users": [

@@ -87,6 +87,30 @@ def test_adapters_do_not_know_one_another() -> None:
     assert wrong == []
 
 
+WRITES = {"Writer", "open_writer", "open_router"}
+
+
+def test_what_verifies_knows_nothing_that_writes() -> None:
+    """Not only the client it is given: what could write is not even named there."""
+    files = [*(ROOT / "harness/verify").glob("*.py"), ROOT / "harness/pytest_plugin.py", *(ROOT / "specs").glob("*.py")]
+    names = {
+        (path, name)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom | ast.Name | ast.Attribute)
+        for name in named_by(node)
+    }
+    assert len(files) > 20
+    assert {(path.name, name) for path, name in names if name in WRITES} == set()
+
+
+def named_by(node: ast.ImportFrom | ast.Name | ast.Attribute) -> Iterator[str]:
+    if isinstance(node, ast.ImportFrom):
+        yield from (alias.name for alias in node.names)
+    else:
+        yield node.id if isinstance(node, ast.Name) else node.attr
+
+
 def test_only_the_pve_adapter_knows_proxmoxer() -> None:
     users = {path for path in source_files() if any(name.split(".")[0] == "proxmoxer" for name in imports_of(path))}
     assert users, "nothing imports proxmoxer: this test looks in the wrong place"

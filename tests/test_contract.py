@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -59,6 +60,35 @@ def test_a_guest_is_resolved_in_full() -> None:
     assert str(nic.declared).endswith("dvntm/host_vars/jump-vm01.yml:6")
     with pytest.raises(KeyError):
         contract_of("dvntm").guest("nobody-vm01")
+
+
+@pytest.mark.parametrize("site", ["dvnt", "dvntm", "lab"])
+def test_every_guest_of_a_shipped_site_has_services_it_is_asked_for(site: str) -> None:
+    guests = contract_of(site).guests
+    assert [guest.name for guest in guests if not guest.services] == []
+    assert [one.unit for guest in guests for one in guest.services if not one.listens] == []
+
+
+def test_a_workload_speaks_of_each_guest_that_carries_it() -> None:
+    (service,) = contract_of("dvntm").guest("metrics-vm01").services
+    assert service.health_url == "http://metrics-vm01.dvntm.deevnet.net:9090/-/healthy"
+    assert service.said.startswith("prometheus.service (assumed: the documents say time-series data")
+    assert str(service.declared).endswith("dvntm/group_vars/all/workloads.yml:7")
+    (logs,) = contract_of("dvntm").guest("logs-vm01").services
+    assert logs.listens == {"tcp 514", "udp 514"}
+
+
+def test_what_a_guest_says_of_a_unit_itself_has_precedence(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED / "lab", tmp_path / "lab")
+    host = tmp_path / "lab/host_vars/metrics-vm01.yml"
+    own = "  services: [{unit: prometheus-node-exporter.service, ports: [9101]}, {unit: cron.service}]\n"
+    host.write_text(host.read_text() + own)
+    guest = resolve(inventory.load(tmp_path, "lab"), state_dir=STATE).guest("metrics-vm01")
+    assert [(one.unit, one.ports) for one in guest.services] == [
+        ("prometheus-node-exporter.service", (9101,)),
+        ("cron.service", ()),
+    ]
+    assert str(guest.services[0].declared).endswith("lab/host_vars/metrics-vm01.yml:32")
 
 
 def test_the_hypervisor_of_dvntm_is_the_documented_machine() -> None:

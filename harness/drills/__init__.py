@@ -2,7 +2,7 @@
 
 from harness.drills.catalogue import DRILLS
 from harness.drills.record import Record, read_record
-from harness.drills.run import Request, request, run_drill, standing, standings
+from harness.drills.run import Request, conduct, request, run_drill, standing, standings
 from harness.drills.standing import Standing, ago
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Request",
     "Standing",
     "ago",
+    "conduct",
     "read_record",
     "request",
     "run_drill",

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import requests
-
 from harness import probe
 from harness.contract import Contract, Guest, Service
 from harness.errors import HarnessError
@@ -81,7 +79,7 @@ def _service_questions(contract: Contract, guest: Guest, service: Service) -> It
     if service.health_url is not None:
         url = service.health_url
         yield _Question(f"where {url} leads", address, _leads_to(contract, url, address))
-        yield _Question(f"health of {service.unit} on {guest.name}", "a good answer", _health(url))
+        yield _Question(f"health of {service.unit} on {guest.name}", "a good answer", _health(url, address))
 
 
 def _port(address: str, port: int) -> Callable[[], tuple[bool, str]]:
@@ -106,15 +104,12 @@ def _leads_to(contract: Contract, url: str, address: str) -> Callable[[], tuple[
     return ask
 
 
-def _health(url: str) -> Callable[[], tuple[bool, str]]:
+def _health(url: str, address: str) -> Callable[[], tuple[bool, str]]:
+    """Asked at the VM itself: this machine need not have the site's resolver, and a proxy would answer for the VM."""
+
     def ask() -> tuple[bool, str]:
-        with requests.Session() as session:
-            session.trust_env = False  # a proxy would answer for the VM
-            try:
-                answer = session.get(url, timeout=ONE_LOOK_S, allow_redirects=False)
-            except requests.RequestException as failure:
-                return False, f"no answer ({type(failure).__name__})"
-        return answer.status_code < 400, f"HTTP {answer.status_code}"
+        answer = probe.http_status(url, address, ONE_LOOK_S)
+        return answer.startswith(("2", "3")), f"HTTP {answer}"
 
     return ask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.drills import losing_tenant, rebooting, recovering, router_alone
+from harness.drills import losing_tenant, rebooting, rebuilding, restoring, router_alone
 from harness.drills.model import Drill
 
 _ALL = (
@@ -13,36 +13,33 @@ _ALL = (
         "recovery.reboot",
         "restart the hypervisor; every VM is down meanwhile, and must come back by itself, in order",
         rebooting.run,
-        rebooting.mend,
     ),
     Drill(
         "tenant-loss",
         "recovery.tenant-loss",
         "cut the tenant hypervisor off from this one for some seconds; every management service must go on answering",
         losing_tenant.run,
-        losing_tenant.mend,
     ),
     Drill(
         "router-alone",
         "recovery.router-alone",
         "power every management VM off, ask the core router for DNS and DHCP, and start them again, in order",
         router_alone.run,
-        router_alone.mend,
     ),
     Drill(
         "restore",
         "backup.restorable",
         "restore the newest backup of a VM beside it, without network, see that it boots, and remove the copy",
-        recovering.run_restore,
-        recovering.mend_after_restore,
+        restoring.run,
+        restoring.mend,
         takes_guest=True,
     ),
     Drill(
         "rebuild",
         "recovery.rebuild",
         "back a VM up, destroy it, build it again as itself, and give it back what was on its disks",
-        recovering.run_rebuild,
-        recovering.mend_after_rebuild,
+        rebuilding.run,
+        rebuilding.mend,
         takes_guest=True,
     ),
 )

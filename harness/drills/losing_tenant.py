@@ -9,8 +9,8 @@ from harness.drills import guard
 from harness.drills.answering import ask_all
 from harness.drills.cutting import DEVICE, Cut, render_cut, render_mend
 from harness.drills.model import Drilling
-from harness.drills.whole import check_answers, require_whole
-from harness.errors import Refused, Unsafe
+from harness.drills.whole import check_answers, check_api, require_whole
+from harness.errors import Unsafe
 from harness.wait import wait_until
 
 # Long enough for what was still in somebody's buffer or cache to be used up.
@@ -35,14 +35,9 @@ def run(drilling: Drilling) -> None:
         )
         wait_until(lambda: (None, "held"), deadline_s=HOLD_S)
         check_answers(drilling, ask_all(contract, contract.guests), "without the tenant hypervisor")
-        _check_hypervisor(drilling)
+        check_api(drilling, "without the tenant hypervisor")
         drilling.note("frames that were dropped", _dropped(drilling))
     check_answers(drilling, ask_all(contract, contract.guests), "with the tenant hypervisor back")
-
-
-def mend(drilling: Drilling) -> None:
-    """The guard is settled before: it ended the cut."""
-    drilling.tell("the cut was ended with the guard of the drill")
 
 
 def _cut_of(drilling: Drilling) -> Cut:
@@ -78,20 +73,6 @@ def _tenant_answers(drilling: Drilling) -> str:
     known = f"ip neigh show to {address} nud reachable | grep -q lladdr && echo neighbour"
     seen = drilling.tools.ask_hypervisor(f"{ask}; {known}; true").stdout.split()
     return "answers" if seen else "no answer"
-
-
-def _check_hypervisor(drilling: Drilling) -> None:
-    """The API, too, is a management service."""
-    try:
-        version = str(drilling.tools.fresh_reader().get("/version")["version"])
-    except Refused as refusal:
-        version = refusal.happened
-    drilling.check(
-        "the hypervisor's API, without the tenant hypervisor",
-        wanted="an answer",
-        seen=f"version {version}",
-        good=version[:1].isdigit(),
-    )
 
 
 def _dropped(drilling: Drilling) -> str:

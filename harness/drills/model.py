@@ -15,19 +15,15 @@ from harness.drills.tools import Tools
 from harness.errors import HarnessError
 
 
-class Unjudged(HarnessError):
-    """The drill was undone, and could not find out what it was for."""
-
-
 @dataclass(frozen=True)
 class Drill:
-    """One way to prove recovery. `mend` puts back what a drill that was cut off left; it looks first."""
+    """One way to prove recovery. `mend` undoes what `undo` of one that was cut off says; it looks first."""
 
     name: DrillName
     clause: str
     does: str  # said before it is asked for agreement
     run: Callable[[Drilling], None]
-    mend: Callable[[Drilling], None]
+    mend: Callable[[Drilling], None] | None = None  # not where the hypervisor itself undoes it
     takes_guest: bool = False
 
 
@@ -39,7 +35,7 @@ class Drilling:
     tools: Tools
     guest: Guest | None
     report: Callable[[str], None]
-    begin: Callable[[], None] = lambda: None  # called before the first change, and when there is more to undo
+    begin: Callable[[], None] = lambda: None  # puts on disk that it is under way, and what is to be undone
     undo: dict[str, str] = field(default_factory=dict)  # what mending needs, on disk before the change it is about
     evidence: list[Observation] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -77,13 +73,13 @@ class Drilling:
         """Have it on disk now: whoever mends this drill after it was cut off knows it from `undo`."""
         self.undo.update(what)
         self.begin()
+        self.changing = True
 
     @contextmanager
     def changes(self, what: str, undo: Callable[[], None]) -> Iterator[None]:
         """Everything that changes something happens in here; `undo` runs on every way out, and is not interrupted."""
         if not self.changing:
-            self.begin()
-            self.changing = True
+            self.remember()
         self.tell(what)
         try:
             yield
@@ -96,7 +92,7 @@ class Drilling:
         try:
             undo()
         except HarnessError as error:
-            self.left.append(f"{what}; undoing that failed: {error}")
+            self.left.append(f"{what}; undoing that failed, and the next drill begins with it: {error}")
             self.tell(self.left[-1])
 
 

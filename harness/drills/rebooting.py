@@ -10,7 +10,7 @@ from harness.drills import guard
 from harness.drills.answering import wait_for_all
 from harness.drills.model import Drilling
 from harness.drills.restarting import render_start, start_takes_s
-from harness.drills.whole import check_answers, require_whole, statuses
+from harness.drills.whole import check_answers, check_api, require_whole, statuses
 from harness.errors import HarnessError, TimedOut, Unreachable
 from harness.wait import wait_until
 
@@ -31,6 +31,7 @@ def run(drilling: Drilling) -> None:
         tools.tell_hypervisor(f"touch {MARK}", tried="mark the running system")
         _restart(drilling)
         _wait_for_pve_to_start_vms(drilling, starts_s)
+        check_api(drilling, "after the restart")
         running = statuses(drilling, guests)
         for guest in guests:
             drilling.check(f"{guest.name} after the restart", wanted="running", seen=running[guest.name])
@@ -40,11 +41,6 @@ def run(drilling: Drilling) -> None:
         check_answers(
             drilling, wait_for_all(contract, back, deadline_s=deadline_s, tell=drilling.tell), "after the restart"
         )
-
-
-def mend(drilling: Drilling) -> None:
-    """The guard is settled before: what it starts is all that can be left."""
-    drilling.tell("what a restart leaves stopped was started with the guard of the drill")
 
 
 def _restart(drilling: Drilling) -> None:

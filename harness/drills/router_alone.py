@@ -49,11 +49,6 @@ def run(drilling: Drilling) -> None:
     )
 
 
-def mend(drilling: Drilling) -> None:
-    """The guard is settled before: it started the VMs."""
-    drilling.tell("the VMs were started with the guard of the drill")
-
-
 def _stop(drilling: Drilling, guests: Sequence[Guest]) -> None:
     """In the reverse order, each by its power button; none has its power cut."""
     node, vms = drilling.contract.hypervisor.node, ",".join(str(guest.vmid) for guest in guests)

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness.contract import Contract, Guest
-from harness.drills import guard
 from harness.drills.catalogue import DRILLS
-from harness.drills.model import Drill, Drilling, Unjudged, as_interrupts, uninterrupted
+from harness.drills.judging import Unjudged, judge_end
+from harness.drills.mending import mend, settle_guard
+from harness.drills.model import Drill, Drilling, as_interrupts
 from harness.drills.record import Record, read_record, write_record
 from harness.drills.standing import Standing, judge
 from harness.drills.tools import Tools
 from harness.engine.lock import run_lock
 from harness.errors import HarnessError, Invalid, Unsafe
-
-MEND_S = 900.0  # what the guard undoes may be the start of every VM
 
 
 @dataclass(frozen=True)
@@ -73,89 +72,48 @@ def request(contract: Contract, name: str, guest: str | None) -> Request:
 def run_drill(contract: Contract, asked: Request, *, report: Callable[[str], None]) -> Record:
     """The record of the drill, which is on disk as well; KeyboardInterrupt after everything is put back."""
     with Tools(contract) as tools, run_lock(contract, tools.guest_looks, report), as_interrupts():
-        mend(contract, tools, report)
-        return _run(contract, asked, tools, report)
+        settle_guard(tools, report)
+        return conduct(asked, tools, report)
 
 
-def mend(contract: Contract, tools: Tools, report: Callable[[str], None]) -> None:
-    """Put back what a drill left that was cut off, here or on another machine; said, and nothing when there is none."""
-    found = guard.look(tools)
-    if found is not None:
-        report(f"{found}")
-        with uninterrupted():
-            if found.state != "undone":
-                guard.undo(tools, timeout_s=MEND_S)
-                report(f"What the drill {found.drill} changed is put back")
-            guard.disarm(tools)
-    for drill in DRILLS.values():
-        record = read_record(contract.state_dir, drill.name)
-        if record is None or record.result != "unfinished":
-            continue
-        report(f"The drill {drill.name} of {record.began.astimezone():%Y-%m-%d %H:%M:%S} was cut off")
-        drilling = Drilling(contract, tools, None, report, undo=dict(record.undo))
-        with uninterrupted():
-            drill.mend(drilling)
-        message = f"cut off; what it changed was found put back, or put back, at {_now().isoformat(timespec='seconds')}"
-        write_record(contract.state_dir, replace(record, result="interrupted", message=message))
+def conduct(asked: Request, tools: Tools, report: Callable[[str], None]) -> Record:
+    """As `run_drill`, by whoever holds the site's locks; Unjudged when it was not found out."""
+    state_dir, drill = tools.contract.state_dir, asked.drill
+    mend(tools, report)
+    record = _begun(tools.contract, drill)
+    drilling = Drilling(tools.contract, tools, asked.guest, report)
+    drilling.begin = lambda: write_record(state_dir, replace(record, undo=drilling.undo))
+    stopped: BaseException | None = None
+    try:
+        drill.run(drilling)
+    except BaseException as failure:
+        if not drilling.changing:
+            raise  # nothing was changed, and nothing shown
+        stopped = failure
+    ended = judge_end(record, drilling, stopped)
+    write_record(state_dir, ended)
+    if stopped is not None and not isinstance(stopped, HarnessError):
+        raise stopped
+    if ended.result == "interrupted":
+        site = f"site {tools.contract.site}"
+        raise Unjudged(
+            tried="judge the drill", on=site, happened=ended.message, do="Then run the drill again"
+        ) from stopped
+    return ended
 
 
-def _run(contract: Contract, asked: Request, tools: Tools, report: Callable[[str], None]) -> Record:
-    drill = asked.drill
+def _begun(contract: Contract, drill: Drill) -> Record:
     before = read_record(contract.state_dir, drill.name)
-    record = Record(
+    return Record(
         drill=drill.name,
         clause=drill.clause,
         site=contract.site,
-        began=_now(),
+        began=datetime.now(UTC),
         result="unfinished",
         message="it has begun",
         last_good=before.last_good if before else None,
     )
 
-    drilling = Drilling(contract, tools, asked.guest, report)
-    drilling.begin = lambda: write_record(contract.state_dir, replace(record, undo=drilling.undo))
-    try:
-        drill.run(drilling)
-    except Unjudged as unknown:
-        ended = replace(_ended(record, drilling, interrupted=True), message=unknown.happened)
-        write_record(contract.state_dir, ended)
-        raise
-    except HarnessError as error:
-        if not drilling.changing:
-            raise  # nothing was changed, and nothing shown
-        drilling.check(f"the drill {drill.name}", wanted="runs to its end", seen=str(error), good=False)
-    except BaseException:
-        if drilling.changing:
-            write_record(contract.state_dir, _ended(record, drilling, interrupted=True))
-        raise
-    ended = _ended(record, drilling, interrupted=False)
-    write_record(contract.state_dir, ended)
-    return ended
-
-
-def _ended(record: Record, drilling: Drilling, *, interrupted: bool) -> Record:
-    """What was left in the middle shows nothing; what could not be put back is wrong in any case."""
-    now = _now()
-    done = replace(
-        record,
-        ended=now,
-        seconds=drilling.seconds,
-        evidence=tuple(drilling.evidence),
-        left=tuple(drilling.left),
-    )
-    wrong = (*drilling.left, *(() if interrupted else drilling.wrong))
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        return replace(done, result="bad", message=f"{wrong[0]}{more}")
-    if interrupted:
-        return replace(done, result="interrupted", message="interrupted; everything is put back")
-    held = sum(one.good is True for one in drilling.evidence)
-    return replace(done, result="good", message=f"{held} checks, all good", last_good=now)
-
 
 def _invalid(contract: Contract, happened: str, do: str) -> Invalid:
     return Invalid(tried="run a drill", on=f"site {contract.site}", happened=happened, do=do)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -27,6 +27,7 @@ class Tools:
     """The ways into one site."""
 
     contract: Contract
+    agent_grace_s: float = 15.0  # how long a silent guest agent is waited for before SSH is tried instead
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Tools:

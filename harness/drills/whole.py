@@ -8,7 +8,7 @@ from harness.contract import Guest
 from harness.drills.answering import Answer, ask_all
 from harness.drills.model import Drilling
 from harness.engine import make_plan
-from harness.errors import Unsafe
+from harness.errors import Refused, Unreachable, Unsafe
 from harness.pve import read
 
 
@@ -41,6 +41,15 @@ def check_answers(drilling: Drilling, answers: Iterable[Answer], when: str) -> N
             drilling.check(f"{one.what}, {when}", wanted=one.wanted, seen=one.seen, good=False)
     right = sum(one.good for one in said)
     drilling.check(f"answers of the management VMs, {when}", wanted=f"{len(said)} right", seen=f"{right} right")
+
+
+def check_api(drilling: Drilling, when: str) -> None:
+    """The API, too, is a management service: its silence is a broken promise."""
+    try:
+        seen, good = f"version {drilling.tools.fresh_reader().get('/version')['version']}", True
+    except (Refused, Unreachable) as silence:
+        seen, good = silence.happened, False
+    drilling.check(f"the hypervisor's API, {when}", wanted="an answer", seen=seen, good=good)
 
 
 def statuses(drilling: Drilling, guests: Sequence[Guest]) -> dict[str, str]:

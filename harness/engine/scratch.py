@@ -70,7 +70,7 @@ def remove_scratch(
 def try_backup(job: Job, reader: Client, archive: str | None) -> Tried:
     """The copy runs when this returns, and the guest itself was not touched."""
     began = time.monotonic()
-    contract, guest, node, vmid = job.shared.contract, job.guest, job.node, _vmid(job.shared.contract)
+    contract, guest, node, vmid = job.shared.contract, job.guest, job.node, scratch_number(job.shared.contract)
     _require_free(job, reader, vmid)
     needs = [*on_guest(contract, guest, *TAKING_DOWN, *ON_THE_GUEST)]
     require(contract, needs, job.writer, reader, to=TO)
@@ -91,7 +91,7 @@ def try_backup(job: Job, reader: Client, archive: str | None) -> Tried:
 
 def take_away(job: Job, reader: Client) -> bool:
     """The scratch VM gone, when it is one; anything else at that number is refused."""
-    contract, node, vmid = job.shared.contract, job.node, _vmid(job.shared.contract)
+    contract, node, vmid = job.shared.contract, job.node, scratch_number(job.shared.contract)
     vm = read.read_guest(reader, node, vmid)
     if vm is None:
         return False
@@ -132,13 +132,13 @@ def scratch_job(contract: Contract, client: Writer, name: str, looks: GuestLooks
     return Job(shared, guest, Change(guest.name, guest.vmid, "finish", TO, None), GuestResult(guest.name, guest.vmid))
 
 
-def _vmid(contract: Contract) -> int:
+def scratch_number(contract: Contract) -> int:
     if contract.scratch_vmid is None:
         raise Invalid(
             tried=TO,
             on=f"site {contract.site}",
             happened="the inventory names no VMID for it; nothing was changed",
-            do="Declare a free number as mgmt_site.scratch_vmid in group_vars/all, or restore with --in-place",
+            do="Declare a free number as mgmt_site.scratch_vmid in group_vars/all; a restore --in-place needs none",
         )
     return contract.scratch_vmid
 
@@ -158,7 +158,7 @@ def _require_free(job: Job, reader: Client, vmid: int) -> None:
 
 
 def _not_scratch(job: Job, vm: ObservedGuest | None) -> Unsafe:
-    vmid = _vmid(job.shared.contract)
+    vmid = scratch_number(job.shared.contract)
     half = vm is not None and vm.lock is not None
     return Unsafe(
         tried=TO,

@@ -14,6 +14,7 @@ from harness.inventory.merge import RawHost, RawSite, Variable
 from harness.inventory.problems import KeyPath, Problem, error, shown
 from harness.inventory.site import MANAGEMENT_GROUP, Host, Inventory, WaiverEntry, read_claims, vm_variable
 from harness.inventory.typed import close_to, forbidden_texts, read_model
+from harness.inventory.workload_models import Workload
 
 M = TypeVar("M", bound=Model)
 
@@ -110,7 +111,7 @@ class _Builder:
             part = Variable(value, variable.document, (*variable.prefix, place))
             yield WaiverEntry(self._model(models.Waiver, part, ("mgmt_waivers", place)), part.at())
 
-    def _workloads(self) -> Iterator[tuple[str, models.Workload]]:
+    def _workloads(self) -> Iterator[tuple[str, Workload]]:
         variable = self.raw.variables.get("mgmt_workloads")
         if variable is None or variable.value is None:
             return
@@ -120,7 +121,7 @@ class _Builder:
             return
         for name, value in variable.value.items():
             part = Variable(value, variable.document, (*variable.prefix, name))
-            yield str(name), self._model(models.Workload, part, ("mgmt_workloads", str(name)))
+            yield str(name), self._model(Workload, part, ("mgmt_workloads", str(name)))
 
     def _segments(self) -> dict[str, Segment | None] | None:
         variable = self.raw.variables.get("deevnet_vlans")

@@ -24,6 +24,7 @@ from harness.inventory.fields import (
     VmId,
     unique,
 )
+from harness.inventory.workload_models import Service
 
 Slot = Annotated[str, Field(pattern=r"^((scsi|virtio|sata|ide)\d+|unused\d+)$")]
 
@@ -322,26 +323,7 @@ class Hypervisor(Model):
     )
 
 
-# An address may name the VM by {fqdn} or {name}; any other brace is a slip of the pen.
-HEALTH = r"^https?://([^\s{}]|\{fqdn\}|\{name\})+$"
-
 # --- A management VM ------------------------------------------------------------------------------------------------
-
-
-class Service(Model):
-    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target)$")]
-    ports: Annotated[list[Port], AfterValidator(unique)] = Field([], description="TCP ports it listens on")
-    udp_ports: Annotated[list[Port], AfterValidator(unique)] = Field([], description="UDP ports it listens on")
-    health: Annotated[str, Field(pattern=HEALTH)] | None = Field(
-        None, description="http(s)://…; {fqdn} and {name} stand for the VM's own"
-    )
-
-
-class Workload(Model):
-    """An entry of `mgmt_workloads`: what every VM with this responsibility runs."""
-
-    services: Annotated[list[Service], Field(min_length=1)]
-    assumed: Reason | None = Field(None, description="why this is a guess, where nobody has decided yet")
 
 
 class Vm(Model):

@@ -37,7 +37,7 @@ from harness.contract import (
     VmId,
     Waiver,
 )
-from harness.inventory import models
+from harness.inventory import models, workload_models
 from harness.inventory.fields import Secret
 from harness.inventory.site import Host, Inventory, normal_mac, parse_address
 
@@ -325,7 +325,7 @@ def _services(inventory: Inventory, host: Host, vm: models.Vm) -> Iterator[Servi
     yield from own
 
 
-def _service(host: Host, said: models.Service, declared: Declared) -> Service:
+def _service(host: Host, said: workload_models.Service, declared: Declared) -> Service:
     health = said.health.replace("{fqdn}", host.fqdn).replace("{name}", host.name) if said.health else None
     return Service(said.unit, tuple(said.ports), health, tuple(said.udp_ports), declared=declared)
 

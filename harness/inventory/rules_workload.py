@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from harness.inventory.models import RESPONSIBILITIES, Service
+from harness.inventory.models import RESPONSIBILITIES
 from harness.inventory.problems import KeyPath, Problem, error, shown
 from harness.inventory.site import Inventory
 from harness.inventory.typed import close_to, one_of
+from harness.inventory.workload_models import Service
 
 _CORE_UNITS = re.compile(
     r"^(dnsmasq|named|bind9|unbound|pdns|pdns-recursor|knot|nsd|coredns|isc-dhcp-server|dhcpd|kea-dhcp\S*|frr|bird|radvd)"

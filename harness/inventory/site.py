@@ -14,6 +14,7 @@ from harness.inventory import models
 from harness.inventory.fields import Unsound
 from harness.inventory.merge import Variable
 from harness.inventory.problems import KeyPath
+from harness.inventory.workload_models import Workload
 
 MANAGEMENT_GROUP = "management_vms"
 UNKNOWN = "UNKNOWN"
@@ -81,7 +82,7 @@ class Inventory:
     settings: models.Site
     namespace: models.MacNamespace
     waivers: tuple[WaiverEntry, ...]
-    workloads: Mapping[str, models.Workload]  # by responsibility
+    workloads: Mapping[str, Workload]  # by responsibility
     declared_segments: Mapping[str, Segment | None] | None
     hosts: Mapping[str, Host]
     variables: Mapping[str, Variable]

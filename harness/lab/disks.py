@@ -121,7 +121,12 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     _add_user(tree, rootfs, spec.template.user, credentials.authorized_key)
     link(tree / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
     enable(tree, "qemu-guest-agent.service")
-    enable(tree, "workload.service")
+    # Each workload is on the guests it is for alone: see files/guest/etc/mgmt-lab/workloads.
+    for unit in ("workload.service", "rsyslog.service"):
+        enable(tree, unit)
+    for unit in ("lighttpd.service", "prometheus-node-exporter.service"):
+        enable(tree, unit, where="/lib/systemd/system")
+    enable(tree, "alert-relay.socket", target="sockets.target")
     enable(tree, "systemd-networkd.service", where="/lib/systemd/system")
     mask(tree, "chrony.service", "networking.service")
     (IMAGE / "layers").write_text(f"{IMAGE_INSIDE}/content:{ROOTFS_INSIDE}")

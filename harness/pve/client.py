@@ -240,6 +240,13 @@ def _uploaded(response: requests.Response, call: Call) -> Any:
     return body["data"]
 
 
+def require_reader(client: Client) -> Client:
+    """`client`, for those who may only be given one that cannot write."""
+    if type(client) is not Client:
+        raise ReadOnly(f"{client!r} could write")
+    return client
+
+
 class _Auth(ProxmoxHTTPAuthBase):  # type: ignore[misc]  # proxmoxer has no types
     """proxmoxer's session asks its auth object for these; the credential itself is ours."""
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from harness.verify.clauses import WHOLE
 from harness.verify.stash import RECORD
 
 
@@ -47,7 +48,8 @@ class Live:
         self._progress.update(self._task, total=len(session.items), description="looking at all hosts at once")
         if not self._console.is_terminal:
             what = f"{len(session.items)} checks, {len(guests)} guests"
-            self._console.print(f"Site {record.contract.site}: {what}", highlight=False)
+            view = "" if record.profile == WHOLE else f" (profile {record.profile})"
+            self._console.print(f"Site {record.contract.site}{view}: {what}", highlight=False)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._progress.update(self._task, description=nodeid.rpartition("::")[2])

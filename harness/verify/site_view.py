@@ -26,7 +26,7 @@ from harness.observed import (
 )
 from harness.probing import dhcp
 from harness.pve import read
-from harness.pve.client import Client
+from harness.pve.client import Client, require_reader
 from harness.remote import hosts, ssh
 from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts, wire_looks
 from harness.verify.backup_facts import BackupFacts, Job, parse_included, read_jobs
@@ -176,7 +176,7 @@ class SiteView:
         """The read-only client; nothing is sent by asking for it."""
         with self._lock:
             if self._client is None:
-                self._client = self.connect(self._api_evidence)
+                self._client = require_reader(self.connect(self._api_evidence))
             return self._client
 
     # --- hosts over SSH ------------------------------------------------------------------------------------------

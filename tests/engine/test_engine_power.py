@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.arena import Arena, arena
-from tests.engine.sweeps import CALLS, SAVES
+from tests.engine.sweeps import ALL, CALLS, SAVES
 from tests.engine.world import assert_all_made
 
 Prepared = tuple[Arena, dict[str, Any]]
@@ -25,7 +25,7 @@ def prepared() -> Iterator[Prepared]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", CALLS[::2])
+@pytest.mark.parametrize("call", CALLS if ALL else CALLS[::2])
 def test_a_daemon_killed_at_a_call(prepared: Prepared, call: int, moment: str) -> None:
     site, undisturbed = prepared
     site.reset()

@@ -235,7 +235,7 @@ def short(_: View) -> list[Finding]:
 
 @pytest.mark.parametrize(("until", "state", "ready"), [("2027-02-15", "waived", True), ("2026-10-31", "failed", False)])
 def test_a_waiver_is_shown_and_ends(contract: Contract, until: str, state: str, ready: bool) -> None:
-    waiver = Waiver("hardware.memory", "a small machine", None, date.fromisoformat(until), sites.HERE)
+    waiver = Waiver("hardware.memory", "a small machine", "ops", date.fromisoformat(until), sites.HERE)
     check = Check("hardware.memory", "memory", "bootstrap", short, "hardware.memory")
     with open_view(replace(contract, waivers=(waiver,))) as view:
         found = take_preflight(view, "bootstrap", today=TODAY, checks=[check])

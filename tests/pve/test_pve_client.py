@@ -14,7 +14,7 @@ import urllib3
 from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Refused, Unreachable, Untrusted
 from harness.evidence import Evidence, Secret
-from harness.pve.client import IN_FLIGHT, Client, ReadOnly, Writer, connect
+from harness.pve.client import IN_FLIGHT, Client, ReadOnly, Writer, connect, require_reader
 from harness.pve.errors import (
     Absent,
     BadParameters,
@@ -387,5 +387,11 @@ def test_a_reader_has_no_method_that_writes(served: Served, method: str) -> None
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_a_write_that_comes_to_a_readers_connections_some_other_way_is_not_sent(served: Served, method: str) -> None:
     with pytest.raises(ReadOnly, match=f"{method} .*/nodes/hv01/qemu/130"):
-        reader(served)._send(method, "/nodes/hv01/qemu/130", {})  # type: ignore[arg-type]  # that is the point
+        reader(served)._send(method, "/nodes/hv01/qemu/130", {})
     assert served.asked == []
+
+
+def test_who_only_reads_is_given_nothing_that_could_write(served: Served) -> None:
+    assert require_reader(reader(served))
+    with pytest.raises(ReadOnly, match="could write"):
+        require_reader(writer(served))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.contract import Contract
+from harness import drills
+from harness.contract import Contract, VmId
+from harness.drills.tools import Tools
 from harness.engine import backing_up, destroying, rebuilding, restoring, saved, scratch
 from harness.engine.rebuilding import Done
 from harness.errors import HarnessError, Unsafe
@@ -77,6 +81,23 @@ def try_backup(world: World, contract: Contract) -> scratch.Tried:
 
 def back_up(world: World, *names: str) -> tuple[backing_up.BackedUp, ...]:
     return backing_up.back_up(world.contract, **tools(world), names=names or (METRICS,))
+
+
+def allowed(world: World) -> Contract:
+    """The drills of one VM may be run."""
+    return replace(
+        world.contract, scratch_vmid=VmId(199), drills=frozenset({"restore", "rebuild"}), guest_deadline_s=2.0
+    )
+
+
+def drill(
+    world: World, name: str, *, contract: Contract | None = None, report: Callable[[str], None] | None = None
+) -> drills.Record:
+    """As the command does, where no hypervisor has a shell and no router is asked."""
+    contract = contract or allowed(world)
+    tools = Tools(contract, agent_grace_s=0.0)
+    tools.guest_looks, tools.router = world.wire.looks(), None
+    return drills.conduct(drills.request(contract, name, METRICS), tools, report or (lambda _: None))
 
 
 def archives(world: World, number: int = 0) -> list[str]:

@@ -1,16 +1,24 @@
-"""Rebuild, destroy or restore one guest in a process of its own, so that it can be killed anywhere."""
+"""Rebuild, destroy, restore or drill one guest in a process of its own, so that it can be killed anywhere."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tests.engine.world import world_of
+from tests.engine.world import World, world_of
 from tests.recovery import driving
 from tests.simulators import Simulated
 
-COMMANDS = {"rebuild": driving.rebuild, "destroy": driving.destroy, "restore": driving.restore}
+COMMANDS: dict[str, Callable[[World], object]] = {
+    "rebuild": driving.rebuild,
+    "destroy": driving.destroy,
+    "restore": driving.restore,
+    "drill rebuild": partial(driving.drill, name="rebuild"),
+    "drill restore": partial(driving.drill, name="restore"),
+}
 
 
 def main(folder: str, url: str, fingerprint: str, command: str) -> int:

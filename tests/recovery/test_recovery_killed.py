@@ -31,13 +31,13 @@ def numbers_of_writes(world: World, run: Callable[[World], object]) -> list[int]
     return [write["number"] for write in writes if not write["path"].endswith("/agent/exec")]
 
 
-def killed(world: World, command: str, kind: str, at: int) -> int:
-    """How the run ended that was killed at its request of that number."""
+def killed(world: World, command: str, kind: str, at: int = 0, **call: str) -> int:
+    """How the run ended that was killed at its request of that number, or at the first such call."""
     argv = [sys.executable, "-m", "tests.recovery.run", str(world.simulated.folder)]
     argv += [world.simulated.url, world.simulated.fingerprint, command]
     with (world.simulated.folder / "run.log").open("w") as log:
         run = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        world.simulated.fault(kind=kind, at=at, pid=run.pid)
+        world.simulated.fault(kind=kind, at=at, pid=run.pid, **call)
         run.communicate(b"\n", timeout=60)
     return run.returncode
 

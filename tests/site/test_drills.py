@@ -73,7 +73,7 @@ def inventories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(inventories: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     where = f"--inventory={inventories}"
     state = tmp_path_factory.mktemp("state")
-    with provisioned(state, ("lab.up", "--bootstrapped", where), ("provision", where)) as made:
+    with provisioned(state, ("lab.up", "--bootstrapped", where), ("provision", where, "--without-backups")) as made:
         yield made
 
 

@@ -20,7 +20,7 @@ FILE = "/var/lib/kept-by-a-test"
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The lab up with this one guest, a file in it, and a backup of both."""
-    commands = (("lab.up", "--bootstrapped"), ("provision", "--guest", GUEST))
+    commands = (("lab.up", "--bootstrapped"), ("provision", "--guest", GUEST, "--without-backups"))
     with provisioned(tmp_path_factory.mktemp("state"), *commands) as made:
         write(made, "old")
         ended = made.invoke("backup.now", "--guest", GUEST)

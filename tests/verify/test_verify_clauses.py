@@ -50,6 +50,36 @@ def test_a_mistake_is_named(tmp_path: Path, entries: list[str], words: str) -> N
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ("x: {clauses: [network]}", "the profile x cannot be read (KeyError('title')"),
+        ("x: {title: X}", "the profile x needs either `clauses` or `without`"),
+        ("x: {title: X, clauses: [network.dns], without: [network]}", "either `clauses` or `without`"),
+        ("management: {title: X, clauses: [network.dns]}", "and another name"),
+    ],
+)
+def test_a_mistake_in_a_profile_is_named(tmp_path: Path, profile: str, words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        load_clauses(write(tmp_path, entry(), f"profiles:\n  {profile}\n"))
+    assert words in str(caught.value)
+
+
+def test_a_profile_cannot_name_what_is_no_clause(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"no clause in .* has this id or begins with it"):
+        load_clauses(write(tmp_path, entry(), "profiles:\n  x: {title: X, clauses: [netwrk]}\n"))
+
+
+def test_our_profiles_are_views_of_the_same_clauses() -> None:
+    assert set(OURS.profiles) == {"management", "tenant-separation", "bootstrap-authority"}
+    assert OURS.profile(None, "core").clauses == frozenset(OURS.by_id)
+    assert OURS.profile(None, "bootstrap").name == "bootstrap-authority"
+    assert "recovery.router-alone" not in OURS.profile(None, "bootstrap").clauses
+    separation = OURS.profile("tenant-separation", "core").clauses
+    assert {"separation.no-tenants", "standalone.no-cluster", "recovery.tenant-loss"} <= separation
+    assert "hardware.memory" not in separation
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"load the clauses on .*clauses\.yml.*No such file"):
         load_clauses(tmp_path / "clauses.yml")
