@@ -54,11 +54,16 @@ def restarted(*ways: Way) -> Way:
     return while_stopped(ROUTER, "dnsmasq", *ways)
 
 
+def ended(pid_file: str) -> str:
+    """End that process, and return when it is gone with its sockets."""
+    return f"pid=$(cat {pid_file}); kill $pid; timeout 10 tail --pid=$pid -f /dev/null"
+
+
 def second_server() -> Way:
     """In a VM, which is a broken promise of its own."""
     options = "--conf-file=/dev/null --port=0 --dhcp-range=198.18.99.200,198.18.99.210,255.255.255.0,1h"
     files = "--pid-file=/run/second.pid --dhcp-leasefile=/run/second.leases"
-    return ran("oob-vm01", f"dnsmasq {options} {files}", "kill $(cat /run/second.pid)")
+    return ran("oob-vm01", f"dnsmasq {options} {files}", ended("/run/second.pid"))
 
 
 ROUTER_FAULTS = (
@@ -195,7 +200,7 @@ GUEST_FAULTS = (
         ran(
             GUEST,
             f"dnsmasq --conf-file=/dev/null --listen-address={ADDRESS} --bind-interfaces --pid-file=/run/dns.pid",
-            "kill $(cat /run/dns.pid)",
+            ended("/run/dns.pid"),
         ),
     ),
     Fault(

@@ -91,6 +91,9 @@ class Script:
     def reboot(self, vmid: int) -> None:
         self._guests[vmid].booted_at = time.monotonic() + BOOT_S * self._pace
 
+    def freeze(self, vmid: int, *, frozen: bool) -> None:
+        """Nothing goes on in a scripted guest that could stand still."""
+
     def is_running(self, vmid: int) -> int | None:
         with self._lock:
             return self._pid(vmid) if vmid in self._guests else None
