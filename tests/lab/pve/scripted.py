@@ -65,9 +65,6 @@ class Script:
             self._guests[vmid] = _Guest(process, {nic.slot: nic for nic in nics}, booted)
         return self._pid(vmid)
 
-    def freeze(self, vmid: int, *, frozen: bool) -> None:
-        """A script has no processor to stop."""
-
     def _pid(self, vmid: int) -> int:
         pid = self._guests[vmid].process.pid
         return pid if vmid not in self._deaf else 4194304 + pid
