@@ -7,11 +7,10 @@ from typing import Any
 
 from harness.contract import Guest
 from harness.drills.model import Drilling
-from harness.engine import Event
+from harness.engine import Event, quiet
 from harness.engine.job import Job
-from harness.engine.quiet import guest_named, require_ours
+from harness.engine.quiet import guest_named
 from harness.engine.scratch import scratch_job
-from harness.errors import Unsafe
 from harness.observed import ObservedGuest
 from harness.pve import read
 
@@ -36,16 +35,7 @@ def look_at(drilling: Drilling, guest: Guest) -> ObservedGuest | None:
 
 def require_made(drilling: Drilling, guest: Guest) -> ObservedGuest:
     """Unsafe unless it is there, and ours."""
-    vm = look_at(drilling, guest)
-    if vm is None:
-        raise Unsafe(
-            tried=TO,
-            on=f"{guest.name} (VM {guest.vmid})",
-            happened="there is no such VM on the hypervisor; nothing was changed",
-            do=f"Make it: ./invoke provision --guest {guest.name}",
-        )
-    require_ours(drilling.contract, guest, vm, to=TO)
-    return vm
+    return quiet.require_made(drilling.contract, drilling.tools.fresh_reader(), guest, to=TO)
 
 
 def ways(drilling: Drilling) -> dict[str, Any]:

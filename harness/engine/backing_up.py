@@ -12,13 +12,13 @@ from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of
 from harness.engine.privileges import on_guest, require
-from harness.engine.quiet import changing, guest_named, require_ours, require_quiet
+from harness.engine.quiet import changing, guest_named, require_made, require_quiet
 from harness.engine.saved import archives_of, require_of_guest, target_storage
 from harness.engine.sending import do_task
-from harness.errors import HarnessError, Unsafe
+from harness.errors import HarnessError
 from harness.plan import Change
 from harness.plan.templates import volume_bytes
-from harness.pve import backups, read
+from harness.pve import backups
 from harness.pve.backups import Archive
 from harness.pve.client import Client, Writer
 
@@ -94,13 +94,5 @@ def _needs(contract: Contract, guests: Sequence[Guest], storage: str) -> list[tu
 
 
 def _require_backupable(contract: Contract, client: Client, reader: Client, guest: Guest) -> None:
-    vm = read.read_guest(reader, contract.hypervisor.node, guest.vmid)
-    if vm is None:
-        raise Unsafe(
-            tried=TO,
-            on=f"{guest.name} (VM {guest.vmid})",
-            happened="there is no such VM on the hypervisor; nothing was changed",
-            do=f"Make it: ./invoke provision --guest {guest.name}",
-        )
-    require_ours(contract, guest, vm, to=TO)
+    vm = require_made(contract, reader, guest, to=TO)
     require_quiet(client, contract.hypervisor.node, vm, to=TO)

@@ -53,6 +53,20 @@ def require_ours(contract: Contract, guest: Guest, vm: ObservedGuest, *, to: str
         )
 
 
+def require_made(contract: Contract, reader: Client, guest: Guest, *, to: str) -> ObservedGuest:
+    """The guest's VM as it is now; Unsafe unless there is one, and it is ours."""
+    vm = read.read_guest(reader, contract.hypervisor.node, guest.vmid)
+    if vm is None:
+        raise Unsafe(
+            tried=to,
+            on=f"{guest.name} (VM {guest.vmid})",
+            happened="there is no such VM on the hypervisor; nothing was changed",
+            do=f"Make it: ./invoke provision --guest {guest.name}",
+        )
+    require_ours(contract, guest, vm, to=to)
+    return vm
+
+
 def require_quiet(client: Client, node: str, vm: ObservedGuest, *, to: str) -> None:
     """No lock, no task of its own, and no backup that may come to it."""
     busy = f"it is locked ({vm.lock})" if vm.lock else None

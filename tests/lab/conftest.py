@@ -25,6 +25,8 @@ dhcp-hostsfile=/etc/mgmt-dnsmasq/hosts.dhcp
 dhcp-range=198.18.99.0,static,255.255.255.0,1h
 no-ping
 """
+# A record alone: dnsmasq also answers with the name of whoever has a lease.
+NEVER_LEASED = "198.18.99.38 early-vm01.lab.deevnet.net\n"
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,8 @@ def spec() -> LabSpec:
         dnsmasq={
             "lab.conf": MAIN,
             "/etc/mgmt-dnsmasq/hosts.dhcp": "".join(f"{vm.mac},{vm.address},{vm.name}\n" for vm in known),
-            "/etc/mgmt-dnsmasq/hosts.dns": "".join(f"{vm.address} {vm.name}.lab.deevnet.net\n" for vm in known),
+            "/etc/mgmt-dnsmasq/hosts.dns": "".join(f"{vm.address} {vm.name}.lab.deevnet.net\n" for vm in known)
+            + NEVER_LEASED,
         },
         hypervisor_state="bootstrapped",
     )

@@ -44,10 +44,10 @@ def test_new_files_reach_the_router_and_nobody_else(metrics: Api, running_lab: L
     changed = {**spec.dnsmasq, "/etc/mgmt-dnsmasq/hosts.dns": "198.18.99.39 late-vm01.lab.deevnet.net\n"}
     assert lab.up(replace(spec, dnsmasq=changed), progress=print).hosts == running_lab.hosts
     assert ask("late-vm01.lab.deevnet.net") == ("NOERROR", ["198.18.99.39"])
-    assert ask(f"{LOGS.name}.lab.deevnet.net")[0] == "NXDOMAIN"
+    assert ask("early-vm01.lab.deevnet.net")[0] == "NXDOMAIN"
     assert metrics.status(METRICS.vmid) == "running"
     lab.up(spec, progress=print)
-    assert ask(f"{LOGS.name}.lab.deevnet.net") == ("NOERROR", [LOGS.address])
+    assert ask("early-vm01.lab.deevnet.net") == ("NOERROR", ["198.18.99.38"])
 
 
 def test_configuration_dnsmasq_refuses_changes_nothing(running_lab: LabStatus, spec: LabSpec) -> None:
