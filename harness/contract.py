@@ -147,12 +147,13 @@ class Image:
     file: Path | None
     url: str | None  # of the artifact server; the hypervisor fetches it itself
     algorithm: str  # sha256, sha512
-    checksum: str  # hexadecimal, lowercase
+    checksum: str  # hexadecimal, lowercase; empty with `checksum_file`, which is read when it is needed
     storage: str  # takes content `import`
     memory_mib: int
     cores: int
     cpu: str
     bridge: str
+    checksum_file: Path | None = None  # as sha256sum writes it
 
     @property
     def source(self) -> str:
@@ -378,6 +379,7 @@ class Nested:
     machine: NestedMachine
     answer: Mapping[str, Mapping[str, Any]]  # table -> key, with underscores
     declared: Declared
+    images: Mapping[str, int] = field(default_factory=dict)  # template key -> GiB of the image made for it here
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ TEMPORARY = Path("/run/mgmt-tests")  # each machine sees its own there
 LOCK = Path("/run/mgmt-tests.lock")
 # The one worker that shares this machine's network, and the modules that ask the package index or a mirror.
 CONNECTED = "connected"
-NEED_THE_NETWORK = ("tests/test_invoke.py", "tests/lab/test_lifecycle.py")
+NEED_THE_NETWORK = ("tests/test_invoke.py", "tests/lab/test_lifecycle.py", "tests/nested/test_nested_image.py")
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types

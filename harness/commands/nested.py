@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from harness import nested
+from harness import lab, nested
 from harness.commands.front import console, front
 from harness.commands.setup import install_missing
 from harness.commands.shares import ShareProgress
 from harness.contract import Contract, Nested, SecretRef, Ssh
 from harness.errors import HarnessError, Invalid
 from harness.evidence import Secret
-from harness.nested import NestedSpec
+from harness.nested import ImageSpec, NestedSpec
 from harness.secrets import read_secret
 from harness.site import open_contract
 
@@ -30,9 +31,32 @@ def build(inventory: Path, site: str) -> int:
     wanted = nested_of(contract)
     install_missing(out, nested.missing_packages(wanted.machine.firmware), "building needs")
     make_credentials(contract)
+    images = list(_images_of(contract))
+    if images:
+        install_missing(out, nested.missing_image_packages(), "the template's image needs")
     with ShareProgress(out) as progress:
+        for image in images:
+            nested.build_image(image, progress)
         nested.build(spec_of(contract), progress)
     return 0
+
+
+def _images_of(contract: Contract) -> Iterator[ImageSpec]:
+    """What the templates of the site are made of, where that is made here."""
+    for key, disk_gib in nested_of(contract).images.items():
+        template = contract.hypervisor.templates[key]
+        image = template.image
+        assert image is not None  # noqa: S101 - a sound nested site has all three
+        assert image.file is not None  # noqa: S101
+        assert image.checksum_file is not None  # noqa: S101
+        yield ImageSpec(
+            file=image.file,
+            checksum_file=image.checksum_file,
+            user=template.user,
+            public_key=_public_key_of(contract.hypervisor.ssh).read_text().strip(),
+            sources=tuple(lab.debian_sources()),
+            disk_gib=disk_gib,
+        )
 
 
 def spec_of(contract: Contract) -> NestedSpec:

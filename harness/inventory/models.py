@@ -251,7 +251,12 @@ class Image(Model):
 
     file: ImageFile | None = Field(None, description="the image; relative to the site folder")
     url: ImageUrl | None = Field(None, description="http(s)://… of the artifact server; the hypervisor fetches it")
-    checksum: Checksum = Field(description="sha256:… or sha512:… of the image; nothing is imported without it")
+    checksum: Checksum | None = Field(
+        None, description="sha256:… or sha512:… of the image; nothing is imported without it"
+    )
+    checksum_file: Reason | None = Field(
+        None, description="a file of sha256sum or sha512sum that says it instead; relative to the site folder"
+    )
     storage: str | None = Field(None, description="a storage that takes `import`; nothing: the only one that does")
     memory_mib: Annotated[int, Field(ge=16)] = 4096
     cores: Annotated[int, Field(ge=1, le=128)] = 4
@@ -262,6 +267,8 @@ class Image(Model):
     def _one_source(self) -> Image:
         if (self.file is None) == (self.url is None):
             raise PydanticCustomError("not_one", "exactly one of file, url")
+        if (self.checksum is None) == (self.checksum_file is None):
+            raise PydanticCustomError("not_one", "exactly one of checksum, checksum_file")
         if "@" in (self.url or ""):  # judged here, where what is found is not shown
             raise PydanticCustomError("credential", "a url without a user and a password")
         return self

@@ -79,9 +79,18 @@ class Installation(Model):
         return setup
 
 
+class BuiltImage(Model):
+    """Debian 12 with what a management VM needs."""
+
+    disk_gib: Annotated[int, Field(ge=2, le=64)] = Field(4, description="its virtual disk")
+
+
 class Nested(Model):
     """`mgmt_nested`."""
 
     iso: Iso
     machine: Machine = Machine()
+    images: dict[str, BuiltImage] = Field(
+        {}, description="template -> the image that nested.build makes for it, at its image.file"
+    )
     answer: Installation

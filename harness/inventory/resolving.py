@@ -158,7 +158,7 @@ def _template(
 
 
 def _image(inventory: Inventory, hypervisor: models.Hypervisor, said: models.Image) -> Image:
-    algorithm, _, checksum = said.checksum.partition(":")
+    algorithm, _, checksum = (said.checksum or "").partition(":")
     takers = (name for name, storage in hypervisor.storages.items() if "import" in storage.content)
     return Image(
         file=_path(inventory, said.file),
@@ -170,6 +170,7 @@ def _image(inventory: Inventory, hypervisor: models.Hypervisor, said: models.Ima
         cores=said.cores,
         cpu=said.cpu,
         bridge=said.bridge or next(iter(hypervisor.bridges)),
+        checksum_file=_path(inventory, said.checksum_file),
     )
 
 

@@ -40,4 +40,5 @@ def resolve_nested(inventory: Inventory, said: nested_models.Nested, hypervisor:
             "disk_setup": said.answer.disk_setup(NESTED_DISK),
         },
         declared=inventory.at("mgmt_nested"),
+        images={key: image.disk_gib for key, image in said.images.items()},
     )

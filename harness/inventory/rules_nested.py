@@ -9,6 +9,7 @@ from harness.inventory.fields import Unsound
 from harness.inventory.nested_models import Nested
 from harness.inventory.problems import KeyPath, Problem, error, shown
 from harness.inventory.site import Host, Inventory, normal_mac, parse_address
+from harness.inventory.typed import one_of
 
 _TOP = "mgmt_nested"
 
@@ -21,6 +22,7 @@ def nested_problems(site: Inventory) -> Iterator[Iterator[Problem]]:
         yield _name(site)
         yield _room_on_disk(site, site.nested)
         yield _memory(site, site.nested)
+        yield _images(site, site.nested)
 
 
 def _hypervisor(site: Inventory) -> Host:
@@ -78,3 +80,17 @@ def _memory(site: Inventory, nested: Nested) -> Iterator[Problem]:
         path = (_TOP, "machine", "memory_mib")
         expected = f"{guests + reserve} MiB: {guests} for the VMs and {reserve} for the host"
         yield error(site.at(*path), path, found=shown(nested.machine.memory_mib), expected=expected)
+
+
+def _images(site: Inventory, nested: Nested) -> Iterator[Problem]:
+    """What is made here has its place here, and its checksum is known when it has been made."""
+    host = _hypervisor(site)
+    templates = host.hypervisor.templates if host.hypervisor else {}
+    for key in nested.images:
+        path: KeyPath = (_TOP, "images", key)
+        template = templates.get(key)
+        if template is None:
+            yield error(site.at(*path), path, found=shown(key), expected=one_of(templates))
+        elif template.image is None or template.image.file is None or template.image.checksum_file is None:
+            expected = "image.file and image.checksum_file of that template, where it is to be put"
+            yield error(site.at(*path), path, found="a template without them", expected=expected)

@@ -9,6 +9,7 @@ from harness.lab.lock import one_at_a_time
 from harness.lab.machines import at_the_machine, at_the_switch, launch, running, wait_started
 from harness.lab.paths import Place
 from harness.lab.requirements import missing_packages, missing_requirements, require, require_root
+from harness.lab.rootfs import debian_sources
 from harness.lab.router.seed import Seed, SeedRecord, SeedReservation, SeedSubnet
 from harness.lab.segment import end_segment, start_segment
 from harness.lab.spec import ROUTER_NIC, HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate, RouterKind
@@ -31,6 +32,7 @@ __all__ = [
     "at_the_switch",
     "build",
     "control",
+    "debian_sources",
     "down",
     "end_segment",
     "group_named",

@@ -52,7 +52,7 @@ def _build(target: Path) -> None:
             "--dpkgopt=force-unsafe-io",
             SUITE,
             str(target),
-            *_sources(),
+            *debian_sources(),
         ],
         tried="build the lab's Debian tree",
         do="Check that `apt-get update` works on this machine, then run the same command again",
@@ -61,8 +61,8 @@ def _build(target: Path) -> None:
     _make_neutral(target)
 
 
-def _sources() -> list[str]:
-    """Where this machine itself gets Debian from, as lines for the lab's suite."""
+def debian_sources() -> list[str]:
+    """Where this machine itself gets Debian from, as lines of apt's for Debian 12."""
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     codename = _codename()
     fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)"

@@ -8,13 +8,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from harness.answer import check_answer, render_answer
-from harness.errors import HarnessError, Invalid, Unsafe
+from harness.errors import HarnessError, Invalid
 from harness.nested import qemu
 from harness.nested.accelerator import choose
 from harness.nested.fetching import obtain
@@ -36,12 +35,11 @@ from harness.nested.milestones import PATIENCE_S
 from harness.nested.programs import require, run
 from harness.nested.room import require_disk, require_memory, warn_of_processors
 from harness.nested.spec import NestedSpec, Progress
-from harness.wait import wait_until
+from harness.nested.turns import one_at_a_time
 
 MEDIUM = "installer.iso"
 # What an installed system takes of the virtual disk, in sizes of the medium it came from.
 INSTALLED_TIMES = 3
-LOCK_S = 4 * 3600.0  # another one may be installing the very disk we want
 
 
 def build(spec: NestedSpec, progress: Progress, *, limits: Mapping[str, float] = PATIENCE_S) -> Golden:
@@ -50,7 +48,7 @@ def build(spec: NestedSpec, progress: Progress, *, limits: Mapping[str, float] =
     for kind in ("golden", "building", "failed"):
         (spec.cache / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
     _clear_abandoned(spec.cache / "building")
-    with _one_at_a_time(spec):
+    with one_at_a_time(folder_of(spec, "building").with_suffix(".lock"), tried="build the golden disk"):
         if golden := find_golden(spec):
             progress.say(f"The golden disk is there: {golden.disk}")
             return golden
@@ -184,26 +182,3 @@ def _fresh(folder: Path) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True)
     return folder
-
-
-@contextmanager
-def _one_at_a_time(spec: NestedSpec) -> Iterator[None]:
-    """Two that want the same disk: the second finds it made. The kernel frees the lock of whoever dies."""
-    lock = folder_of(spec, "building").with_suffix(".lock")
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-
-        def take() -> tuple[bool | None, str]:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return None, "somebody builds it"
-            return True, ""
-
-        if wait_until(take, deadline_s=LOCK_S, first_pause_s=0.2, longest_pause_s=2.0).value is None:
-            raise Unsafe(
-                tried="build the golden disk",
-                on=str(lock),
-                happened=f"another process has been building it for {LOCK_S / 3600:.0f} hours",
-                do=f"Find it and end it: fuser {lock}",
-            )
-        yield

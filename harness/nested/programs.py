@@ -27,7 +27,7 @@ UEFI_PACKAGES: Mapping[str, str] = {OVMF: "ovmf"}
 def missing_packages(firmware: str = "bios") -> list[str]:
     """The Debian packages that building and starting need and that are not here."""
     wanted = {**PACKAGES, **(UEFI_PACKAGES if firmware == "uefi" else {})}
-    return sorted({package for name, package in wanted.items() if not _is_here(name)})
+    return sorted({package for name, package in wanted.items() if not is_here(name)})
 
 
 def require(firmware: str, *, tried: str) -> None:
@@ -54,7 +54,8 @@ def ending_with_us(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
-def _is_here(name: str) -> bool:
+def is_here(name: str) -> bool:
+    """A program on the path (or where root's are), or a file with a leading slash."""
     if name.startswith("/"):
         return Path(name).exists()
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"

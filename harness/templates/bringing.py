@@ -30,6 +30,7 @@ from harness.plan.templates import find_template
 from harness.pve import images, making, read
 from harness.templates import arriving, scratch
 from harness.templates.bench import Bench
+from harness.templates.image_file import with_checksum
 from harness.templates.proving import prove
 from harness.templates.sending import carry_out, settle
 from harness.wait import wait_until
@@ -69,6 +70,7 @@ def bring(bench: Bench, template: Template, *, ready: Ready = lambda _: None) ->
             do=f"Declare image (file or url, and checksum) and vmid in {template.declared}",
         )
     scratch.scratch_guest(bench.contract, template)
+    image = with_checksum(image)
     with site_lock(bench.contract.state_dir, bench.contract.site):
         _refuse_namesakes(bench, template, vmid)
         vm = _present(bench, template, image, vmid)

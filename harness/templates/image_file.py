@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from string import hexdigits
 
 from harness.contract import Declared, Image
 from harness.errors import HarnessError, Invalid, Missing
@@ -13,12 +14,31 @@ from harness.errors import HarnessError, Invalid, Missing
 _MAGIC = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQI")  # up to refcount_table_clusters
 _CHUNK = 1 << 20
+_ALGORITHM_BY_DIGITS = {64: "sha256", 128: "sha512"}
 
 
 @dataclass(frozen=True)
 class ImageFile:
     path: Path
     size_bytes: int
+
+
+def with_checksum(image: Image) -> Image:
+    """The image with the checksum that its file of sha256sum says, if the inventory itself does not say it."""
+    file = image.checksum_file
+    if file is None:
+        return image
+    try:
+        said = file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        happened = str(getattr(error, "strerror", None) or error)
+        do = "Put it there: whoever makes the image writes it with sha256sum"
+        raise Missing(tried="read the image's checksum", on=str(file), happened=happened, do=do) from error
+    algorithm = _ALGORITHM_BY_DIGITS.get(len(said[0])) if said else None
+    if algorithm is None or set(said[0]) - set(hexdigits):
+        do = "Write it with sha256sum or sha512sum"
+        raise Invalid(tried="read the image's checksum", on=str(file), happened="it begins with no checksum", do=do)
+    return replace(image, algorithm=algorithm, checksum=said[0].lower())
 
 
 def check_file(image: Image, declared: Declared) -> ImageFile:

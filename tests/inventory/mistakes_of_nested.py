@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.inventory.mistakes import Mistake, mistake
 
 NESTED = "nested/group_vars/all/nested.yml"
+IMAGE = "/var/cache/mgmt-nested/images/debian-nested-12.qcow2"
+SUM = f"sha256:{'ab' * 32}"
 KEYS = "/var/cache/mgmt-nested/keys"
 HV = "nested/host_vars/hv01.yml"
 SHA = "d237d70ca48a9f6eb47f95fd4fd337722c3f69f8106393844d027d28c26523d8"
@@ -24,6 +26,10 @@ NESTED_MISTAKES = [
     of_nested("no room for its VMs", "memory_mib: 8192", "memory_mib: 4096", "memory_mib", "5632 MiB"),
     of_nested("a small disk", "disk_gib: 64", "disk_gib: 7", "disk_gib", "at least 8"),
     of_nested("a system larger than its disk", "swapsize: 0", "hdsize: 65", "lvm:", "at most machine.disk_gib, 64"),
+    of_nested("an image of no template", "debian-nested-12:", "debian-nested:", "debian-nested:", "debian-nested-12"),
+    of_nested("an image of half a gigabyte", "disk_gib: 4}", "disk_gib: 0}", "disk_gib: 0", "at least 2"),
+    mistake("an image without its place", HV, f"        checksum_file: {IMAGE}.sha256\n", f"        checksum: {SUM}\n",
+            "debian-nested-12", "image.checksum_file", at=NESTED),
     of_nested("no country", "    country: us\n", "", "answer:", "mgmt_nested.answer.country", "nothing"),
     of_nested("a country in capitals", "country: us", "country: US", "country", "'US'", "two lowercase letters"),
     of_nested("a keyboard that is none", "country: us", "country: us\n    keyboard: qwerty", "keyboard", "'qwerty'"),

@@ -24,7 +24,7 @@ def of_scratch(name: str, old: str, new: str, line: str, *words: str) -> Mistake
 
 
 TEMPLATE_MISTAKES = [
-    of_image("no checksum", "url: http://artifacts/a.qcow2", "image:", "checksum", "nothing"),
+    of_image("no checksum", "url: http://artifacts/a.qcow2", "image:", "exactly one of checksum, checksum_file"),
     of_image(
         "a checksum without its kind",
         f"{{url: 'http://artifacts/a.qcow2', checksum: {'ab' * 32}}}",

@@ -27,7 +27,7 @@ def nested_site(folder: Path, iso: Path, **machine: int | str) -> Path:
     wanted["machine"] = {"memory_mib": 1024, "cores": 1, "disk_gib": 8, **machine}
     file.write_text(yaml.safe_dump(said))
     for variables in (*site.rglob("*.yml"),):
-        text = variables.read_text().replace("/var/cache/mgmt-nested/keys/", f"{folder}/keys/")
+        text = variables.read_text().replace("/var/cache/mgmt-nested/", f"{folder}/")
         text = text.replace("host_reserve_gib: 4", "host_reserve_gib: 0").replace("memory_mib: 512", "memory_mib: 128")
         variables.write_text(text)
     return site.parent

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256, sha512
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.contract import Image
 from harness.errors import HarnessError, Invalid, Missing
-from harness.templates.image_file import check_file
+from harness.templates.image_file import check_file, with_checksum
 from tests.sites import HERE
 from tests.templates.images import image_of, qcow2
 
@@ -34,6 +37,26 @@ def test_a_wrong_checksum_names_both(tmp_path: Path) -> None:
     assert f"declared is {'0' * 64}" in error.happened
     assert error.happened.endswith("nothing was changed")
     assert "it may be cut short" in error.do
+
+
+@pytest.mark.parametrize("kind", [sha256, sha512])
+def test_a_checksum_may_stand_in_a_file(tmp_path: Path, kind: Callable[[bytes], Any]) -> None:
+    file, told = tmp_path / "a.qcow2", tmp_path / "a.qcow2.sum"
+    file.write_bytes(qcow2())
+    told.write_text(f"{kind(qcow2()).hexdigest().upper()}  a.qcow2\n")
+    read = with_checksum(replace(image_of(file, checksum=""), checksum_file=told))
+    assert (read.algorithm, read.checksum) == (kind(b"").name, kind(qcow2()).hexdigest())
+    assert check_file(read, HERE).path == file
+
+
+@pytest.mark.parametrize("text", [None, "", "\n", "abc  a.qcow2\n", f"{'g' * 64}  a.qcow2\n"])
+def test_a_file_without_a_checksum_is_named(tmp_path: Path, text: str | None) -> None:
+    told = tmp_path / "a.sum"
+    if text is not None:
+        told.write_text(text)
+    with pytest.raises((Invalid, Missing), match=r"a\.sum: (it begins with no checksum|No such file)") as caught:
+        with_checksum(replace(image_of(checksum=""), checksum_file=told))
+    assert "sha256sum" in caught.value.do
 
 
 def test_a_file_cut_short_is_told_by_its_checksum(tmp_path: Path) -> None:
