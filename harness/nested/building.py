@@ -160,8 +160,9 @@ def _with_log_kept(spec: NestedSpec, bench: Bench, error: HarnessError) -> Harne
     """The same error, naming the log where it is from now on."""
     if not bench.serial.exists():
         return error
+    bench.disk.unlink(missing_ok=True)  # where the file system is full, the log's folder needs room
     kept = _fresh(folder_of(spec, "failed")) / SERIAL
-    shutil.copyfile(bench.serial, kept)
+    bench.serial.rename(kept)
     do = error.do.replace(str(bench.serial), str(kept))
     if str(kept) not in do:
         do = f"{do}; its serial log: {kept}"
