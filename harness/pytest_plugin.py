@@ -16,9 +16,11 @@ from harness.report import outputs
 from harness.report.background import look_back
 from harness.report.model import Report
 from harness.site import open_contract, open_reader
+from harness.verify.ahead import NEEDS_SEGMENT, look_ahead
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
-from harness.verify.clauses import load_clauses
+from harness.verify.clauses import WHOLE, load_clauses
+from harness.verify.memory import FILE, Memory
 from harness.verify.outcome import weigh_phase
 from harness.verify.picture import picture_of
 from harness.verify.run_record import RunRecord
@@ -127,7 +129,8 @@ def _contract(config: pytest.Config) -> Contract:
 
 def _view(record: RunRecord) -> SiteView:
     """Nothing is contacted yet, and no secret is read: that is left to the first check that needs it."""
-    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence))
+    memory = Memory(record.contract.state_dir / FILE, str(record.clauses.file.parent))
+    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence), memory)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -164,8 +167,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark(spec, record.clauses.by_id[spec.clause])
     wanted = {spec.item.nodeid: spec for spec in specs if is_wanted(spec, chosen=record.chosen, guest=record.guest)}
     config.hook.pytest_deselected(items=[spec.item for spec in specs if spec.item.nodeid not in wanted])
-    items[:] = [spec.item for spec in wanted.values()]
+    # What waits for DHCP servers comes last: until then they have had their time.
+    items[:] = sorted((spec.item for spec in wanted.values()), key=_hears_the_segment)
     record.specs = wanted
+
+
+def _hears_the_segment(item: pytest.Item) -> bool:
+    return bool(NEEDS_SEGMENT & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -203,7 +211,7 @@ def _look_ahead(config: pytest.Config) -> None:
         asked = {nodeid: names for nodeid, names in asked.items() if "hardware" not in names}
     named = {record.specs[nodeid].guest for nodeid in asked}
     guests = [guest for guest in record.contract.guests if guest.name in named]
-    config.stash[SITE].prefetch(frozenset().union(*asked.values()), guests)
+    look_ahead(config.stash[SITE], frozenset().union(*asked.values()), guests)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -248,7 +256,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
     record = config.stash[RECORD]
     if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         record.problems.append("The run itself broke inside pytest; its trace stands above.")
+    site = config.stash[SITE]
+    site.settle()
     report = config.stash[REPORT] = record.report()
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        site.trips.remember(whole=record.whole and not record.selection and record.profile == WHOLE)
     session.exitstatus = report.exit_status
     _write(config, report)
 
