@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from harness.report import outputs
 from harness.report.background import look_back
 from harness.report.model import Report
 from harness.site import open_contract, open_reader
-from harness.verify.ahead import NEEDS_SEGMENT, look_ahead
+from harness.verify.ahead import look_ahead
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
 from harness.verify.clauses import WHOLE, load_clauses
-from harness.verify.memory import FILE, Memory
+from harness.verify.looks import Looks
 from harness.verify.outcome import weigh_phase
 from harness.verify.picture import picture_of
+from harness.verify.planned import NEEDS_SEGMENT, open_trips
 from harness.verify.run_record import RunRecord
 from harness.verify.selection import (
     MARKS,
@@ -36,7 +38,8 @@ from harness.verify.selection import (
     without_empty,
 )
 from harness.verify.site_view import SiteView
-from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE
+from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE, TRIPS
+from harness.verify.trips import Trips
 
 pytest_plugins = ["harness.verify.fixtures", "harness.verify.recovery_fixtures"]
 
@@ -71,7 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
         record = config.stash[RECORD] = _start(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    view = config.stash[SITE] = _view(record)
+    trips = config.stash.get(TRIPS, None) or open_trips(record.contract, record.looks, record.clauses.file.parent)
+    view = config.stash[SITE] = _view(record, trips)
     config.stash[PINNED] = lambda: read_pin(
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
@@ -94,7 +98,10 @@ def _start(config: pytest.Config) -> RunRecord:
     guest = cast("str | None", config.getoption("guest"))
     if guest is not None:
         require_guest(contract, guest)
+    trips = config.stash.get(TRIPS, None)
     return RunRecord(
+        looks=trips.looks if trips else Looks(),
+        started=trips.started if trips else time.monotonic(),
         contract=contract,
         clauses=clauses,
         chosen=chosen,
@@ -127,10 +134,9 @@ def _contract(config: pytest.Config) -> Contract:
     return given or open_contract(config.getoption("inventory"), config.getoption("site"))
 
 
-def _view(record: RunRecord) -> SiteView:
-    """Nothing is contacted yet, and no secret is read: that is left to the first check that needs it."""
-    memory = Memory(record.contract.state_dir / FILE, str(record.clauses.file.parent))
-    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence), memory)
+def _view(record: RunRecord, trips: Trips) -> SiteView:
+    """No secret is read: that is left to the first check that needs it."""
+    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence), trips)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

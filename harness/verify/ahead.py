@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 
-from harness import routers
 from harness.contract import Guest
-from harness.verify import guest_facts, host_facts, host_setup
+from harness.verify.planned import NEEDS_SEGMENT, guests_inside, plan_trips
 from harness.verify.site_view import SiteView
 
-# Fixtures whose answer is about all guests together, and those about services, and about the segments of the guests.
-NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
 NEEDS_SERVICES = frozenset({"listening", "reporting"})
-NEEDS_SEGMENT = frozenset({"segment", "dhcp_servers", "unknown_macs"})
 
 Task = Callable[[], object]
 
@@ -21,9 +17,8 @@ Task = Callable[[], object]
 def look_ahead(site: SiteView, fixtures: Set[str], guests: Iterable[Guest]) -> None:
     """Begin with the looks that checks with these fixtures about these guests will ask for; nobody waits here."""
     chosen = tuple(guests)
-    every = site.contract.guests
-    inside = every if fixtures & NEEDS_ALL_GUESTS else chosen if "inside" in fixtures else ()
-    _plan_trips(site, fixtures, inside, chosen)
+    inside = guests_inside(site.contract, fixtures, chosen)
+    plan_trips(site.trips, site.contract, fixtures, chosen)
     site.looks.ahead(
         [
             *_host_tasks(site, fixtures, inside),
@@ -31,23 +26,6 @@ def look_ahead(site: SiteView, fixtures: Set[str], guests: Iterable[Guest]) -> N
             *_api_tasks(site, fixtures),
         ]
     )
-
-
-def _plan_trips(site: SiteView, fixtures: Set[str], inside: Iterable[Guest], chosen: Iterable[Guest]) -> None:
-    """What each host will be asked, before anybody asks it."""
-    trips, hypervisor = site.trips, site.contract.hypervisor.name
-    if "hypervisor_host" in fixtures:
-        trips.plan(hypervisor, "host", host_facts.COMMANDS)
-    if "host_setup" in fixtures:
-        trips.plan(hypervisor, "host setup", host_setup.COMMANDS)
-    for bridge in site.bridges_of_guests if fixtures & NEEDS_SEGMENT else ():
-        trips.plan(hypervisor, f"host segment {bridge}", site.segment_questions(bridge))
-    for guest in inside:
-        trips.plan(guest.name, f"guest {guest.name}", guest_facts.questions(guest))
-    for name in (hypervisor, *(guest.name for guest in chosen)) if "host" in fixtures else ():
-        trips.plan_remembered(name)
-    if "router" in fixtures and routers.is_readable(site.contract) and routers.needs_shell(site.contract):
-        trips.plan_remembered(site.contract.router.name)
 
 
 def _host_tasks(site: SiteView, fixtures: Set[str], inside: Iterable[Guest]) -> Iterator[Task]:

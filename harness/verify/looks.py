@@ -34,7 +34,7 @@ class Looks:
         self._lock = threading.Lock()
         self._used: dict[Fact, None] = {}
         self._closed = False
-        self._pool: ThreadPoolExecutor | None = None
+        self._pools: list[ThreadPoolExecutor] = []
         self._thread = threading.local()
 
     def close(self) -> None:
@@ -64,14 +64,15 @@ class Looks:
 
     def ahead(self, tasks: Sequence[Callable[[], object]]) -> None:
         """Begin with them and wait for none; what they look at is no evidence of a check that runs meanwhile."""
-        self._pool = ThreadPoolExecutor(max_workers=max(1, len(tasks)), initializer=self._stand_apart)
+        pool = ThreadPoolExecutor(max_workers=max(1, len(tasks)), initializer=self._stand_apart)
+        self._pools.append(pool)
         for task in tasks:
-            self._pool.submit(task)
+            pool.submit(task)
 
     def settle(self) -> None:
         """Wait for all that was begun ahead."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        for pool in self._pools:
+            pool.shutdown()
 
     def note(self, *facts: Fact) -> None:
         """Count `facts` as evidence of the check that is running."""

@@ -42,7 +42,7 @@ class RunRecord:
     count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
     list_retries: Callable[[], tuple[str, ...]] = lambda: ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     _outcome: Outcome = PASSED
     _check_started: float = 0.0
 
@@ -82,7 +82,7 @@ class RunRecord:
             hypervisor=contract.hypervisor.fqdn,
             api_calls=api_calls,
             ssh_trips=ssh_trips,
-            seconds=time.monotonic() - self._started,
+            seconds=time.monotonic() - self.started,
             started_at=self.started_at,
             problems=problems,
             chains=self.follow_chains(),

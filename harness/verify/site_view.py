@@ -26,11 +26,10 @@ from harness.observed import (
     ObservedSite,
     ObservedStorage,
 )
-from harness.probing import dhcp
 from harness.pve import read
 from harness.pve.client import Client, require_reader
 from harness.remote import ssh
-from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts, wire_looks
+from harness.verify import guest_facts, host_facts, host_setup, segment_facts, wire_looks
 from harness.verify.backup_facts import BackupFacts, Job, parse_included, read_jobs
 from harness.verify.backup_look import read_backups
 from harness.verify.batch import Answers
@@ -55,14 +54,14 @@ class SiteView:
     contract: Contract
     looks: Looks
     connect: Callable[[Evidence], Client]  # called at the first question to the API
-    memory: Memory = field(default_factory=Memory)
+    given_trips: Trips | None = None  # those of a run that has begun already
     _api_evidence: Evidence = field(default_factory=Evidence)
     _client: Client | None = None
     _dns_failure: Unreachable | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.trips = Trips(self.contract, self.looks, self.memory)
+        self.trips = self.given_trips or Trips(self.contract, self.looks, Memory())
 
     # --- the API -------------------------------------------------------------------------------------------------
 
@@ -194,14 +193,7 @@ class SiteView:
 
     def segment(self, bridge: str) -> SegmentFacts:
         """What is heard and seen on a bridge of the hypervisor: DHCP servers, and the MACs behind its ports."""
-        return SegmentFacts(bridge, self.ask_host(f"segment {bridge}", self.segment_questions(bridge)))
-
-    def segment_questions(self, bridge: str) -> Mapping[str, str]:
-        """Guests with a VLAN tag are on a segment that the bridge's own frames do not reach."""
-        guests = [guest for guest in self.contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
-        sudo = self.contract.hypervisor.ssh.user != "root"
-        discover = dhcp.render_command(bridge, [guest.nic.mac for guest in guests], sudo=sudo)
-        return {"dhcp": discover, **segment_facts.commands(derived.hosts_beside(self.contract, guests))}
+        return SegmentFacts(bridge, self.ask_host(f"segment {bridge}", segment_facts.questions(self.contract, bridge)))
 
     @property
     def _hypervisor(self) -> str:
@@ -209,7 +201,7 @@ class SiteView:
 
     @property
     def bridges_of_guests(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(guest.nic.bridge for guest in self.contract.guests))
+        return segment_facts.bridges_of(self.contract)
 
     def guest(self, guest: Guest) -> GuestFacts:
         key = f"guest {guest.name}"

@@ -31,7 +31,7 @@ class Trips:
 
     def __init__(self, contract: Contract, looks: Looks, memory: Memory) -> None:
         self._contract = contract
-        self._looks = looks
+        self.looks = looks
         self._memory = memory
         self._planned: dict[str, dict[str, Lane]] = {}
         self._lost: dict[str, HarnessError] = {}
@@ -39,6 +39,16 @@ class Trips:
         self._machines: dict[str, Host] = {}
         self._lock = threading.Lock()
         self.count = 0
+        self.started = time.monotonic()
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The hosts that a round trip is planned to."""
+        return tuple(self._planned)
+
+    def start(self, name: str) -> None:
+        """Take the planned round trip now."""
+        self._take(name)
 
     def plan(self, name: str, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> None:
         """Have these commands sent with the first round trip to `name`."""
@@ -58,7 +68,7 @@ class Trips:
             try:
                 said = self._said(name, key, commands, timeout_s)
                 # The one long script is recorded as its single questions instead.
-                return sort_answers(name, commands, said, source=source, evidence=evidence, note=self._looks.note)
+                return sort_answers(name, commands, said, source=source, evidence=evidence, note=self.looks.note)
             except HarnessError as failure:
                 evidence.record(source, f"{name}: log in and answer", f"nothing: {failure.happened}")
                 raise
@@ -93,12 +103,12 @@ class Trips:
         if stdin is not None:
             raise ValueError("a check gives its commands nothing to read")
         if may_foresee(command):
-            return self._looks.take(f"{name}: {command}", look)
+            return self.looks.take(f"{name}: {command}", look)
         evidence = Evidence()
         try:
             return look(evidence)
         finally:
-            self._looks.note(*evidence.facts)
+            self.looks.note(*evidence.facts)
 
     def _ask(self, name: str, command: str) -> tuple[ssh.Result, float]:
         heard = self._take(name)
@@ -145,7 +155,7 @@ class Trips:
     def _said(
         self, name: str, key: str, commands: Mapping[str, str], timeout_s: float
     ) -> Mapping[str, tuple[int, str]]:
-        if key in self._planned.get(name, {}) and (heard := self._take(name)):
+        if key in self._planned.get(name, {}) and (heard := self._take(name)) and key in heard.said:
             return heard.said[key]
         mark = new_mark()
         return parse_batch(self.run(name, render_batch(commands, mark), timeout_s=timeout_s).stdout, mark)
@@ -154,7 +164,7 @@ class Trips:
         """The one round trip; None when nothing was planned for it."""
         if name not in self._planned:
             return None
-        return self._looks.fetch(f"round trip to {name}", partial(self._go, name))
+        return self.looks.fetch(f"round trip to {name}", partial(self._go, name))
 
     def _go(self, name: str, _: Evidence) -> Heard:
         lanes, foreseen, mark = list(self._planned[name].values()), self._memory.foresee(name), new_mark()
