@@ -43,6 +43,7 @@ from harness.verify.trips import Trips
 
 pytest_plugins = ["harness.verify.fixtures", "harness.verify.recovery_fixtures"]
 
+TESTINFRA = "pytest11.testinfra"
 CHECKOUT = Path(__file__).resolve().parent.parent
 SELECTING = {
     "--profile": "profile",
@@ -52,7 +53,9 @@ SELECTING = {
 }  # options that choose among the specs
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    # Its fixture `host` would be this very machine; a spec's host is the one its contract is about.
+    pluginmanager.set_blocked(TESTINFRA)
     group = parser.getgroup("contract", "the contract of a site")
     group.addoption("--site", default="lab", help="the site to look at (default: lab)")
     group.addoption("--inventory", type=Path, default=CHECKOUT / "inventory", help="the folder of all sites")
@@ -67,6 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.has_plugin(TESTINFRA):
+        raise pytest.UsageError("testinfra's own plugin was loaded first: load this one with -p harness.pytest_plugin")
     config.addinivalue_line("markers", "clause(id): the promise of clauses.yml this spec proves")
     for name, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
