@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -151,8 +152,12 @@ def _marked(text: str) -> Markup:
 
 
 def _answer(fact: Fact) -> str:
+    return _in_lines(fact.answered)
+
+
+@lru_cache(maxsize=4096)  # dozens of checks stand on the same answer
+def _in_lines(text: str) -> str:
     """JSON in lines that can be read; anything else, and JSON that was cut, as it came."""
-    text = fact.answered
     if text[:1] in ("{", "["):
         try:
             return json.dumps(json.loads(text), indent=1, ensure_ascii=False)

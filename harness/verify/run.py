@@ -23,7 +23,7 @@ from harness.verify.trips import Trips
 STDOUT = Path("-")
 WRONG_REQUEST = 2
 # What pytest would do around each of hundreds of checks, and at the end, that nobody here sees.
-UNUSED = ("cacheprovider", "logging", "unraisableexception", "threadexception", "xdist", "xdist.looponfail")
+UNUSED = ("cacheprovider", "logging", "warnings", "unraisableexception", "threadexception", "xdist", "xdist.looponfail")
 
 
 class _Handover:

@@ -64,7 +64,8 @@ def test_a_service_that_is_not_healthy_is_named_with_what_is_wrong(site: Site) -
         site.run("bootstrap-vm01", "sudo systemctl enable --quiet lighttpd")
         site.run("inventory-vm01", "sudo mv /root/healthz /var/www/html/")
     broken = messages(result)
-    assert result["ssh_trips"] == len(lab.status().guests) + 2, "one for each host, as soon as one run was before"
+    guests = [guest for guest in lab.status().guests if guest.status == "running"]
+    assert result["ssh_trips"] == len(guests) + 2, "one for each host, as soon as one run was before"
     assert (status, set(broken)) == (1, {"service.healthy"})
     for words in (
         "lighttpd.service on factory-vm01: expected active, seen inactive (dead). Declared at inventory/lab/group_v",
