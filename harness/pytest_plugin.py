@@ -270,8 +270,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
     site = config.stash[SITE]
     site.settle()
     report = config.stash[REPORT] = record.report()
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        site.trips.remember(whole=record.whole and not record.selection and record.profile == WHOLE)
+    everything = record.whole and not record.selection and record.profile == WHOLE
+    site.trips.remember(whole=everything and not record.left)
     session.exitstatus = report.exit_status
     _write(config, report)
 

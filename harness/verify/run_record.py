@@ -94,6 +94,11 @@ class RunRecord:
         )
 
     @property
+    def left(self) -> int:
+        """How many checks did not run."""
+        return len(self.specs) - sum(map(len, self.checks.values()))
+
+    @property
     def today(self) -> date:
         return self.started_at.astimezone().date()
 
@@ -124,7 +129,7 @@ class RunRecord:
         """Problems that follow from what did not happen."""
         if not self.specs:
             return ("Nothing was checked: no spec was selected. Choose other clauses, or fewer conditions.",)
-        left = len(self.specs) - sum(map(len, self.checks.values()))
+        left = self.left
         return (f"The run ended early: {left} of {len(self.specs)} checks did not run.",) if left else ()
 
 

@@ -115,16 +115,20 @@ class Trips:
         if heard and command in heard.foreseen:
             result, at = heard.foreseen[command], heard.at
         else:
-            result, at = self.run(name, command), time.time()
+            result, at = self._ask_live(name, command), time.time()
         self._memory.note(name, command)
         return result, at
+
+    def _ask_live(self, name: str, command: str) -> ssh.Result:
+        """A host that nobody could log in to is not tried again for each of its questions."""
+        if name in self._lost:
+            raise self._lost[name].with_traceback(None)
+        return self.run(name, command)
 
     def run(
         self, name: str, command: str, *, stdin: str | None = None, timeout_s: float = HOST_TIMEOUT_S
     ) -> ssh.Result:
-        """A round trip of its own; a host that nobody could log in to is not tried again."""
-        if name in self._lost:
-            raise self._lost[name].with_traceback(None)
+        """A round trip of its own."""
         with self._lock:
             self.count += 1
         try:

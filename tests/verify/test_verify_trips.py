@@ -5,20 +5,25 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from harness.contract import Contract, Ssh
 from harness.report.model import Report
-from harness.verify import VerifyOptions
+from harness.verify import VerifyOptions, guest_facts
 from harness.verify.looks import Looks
 from harness.verify.memory import FILE, Memory
+from harness.verify.options import OWN_SPECS
+from harness.verify.planned import begin
 from harness.verify.run import take_report
 from harness.verify.trips import Trips
 from tests import sites
@@ -259,6 +264,49 @@ def test_both_streams_and_the_status_are_the_commands_own(contract: Contract) ->
     finally:
         live.close()
         ahead.close()
+
+
+def test_a_whole_run_has_begun_before_anything_of_pytest_is_there(contract: Contract) -> None:
+    trips = begin(contract, VerifyOptions())
+    assert trips is not None
+    try:
+        trips.looks.settle()
+        assert trips.planned == ("hv01", "metrics-vm01")
+        assert trips.count == 2
+        key = "guest metrics-vm01"
+        inside = trips.looks.fetch(key, trips.look("metrics-vm01", key, guest_facts.COMMANDS, "guest"))
+        assert inside.text("hostname") == "clone-of-template"
+        assert trips.count == 2
+    finally:
+        trips.close()
+
+
+@pytest.mark.parametrize(
+    "part", [{"guest": "x"}, {"clauses": ("network",)}, {"profile": "x"}, {"pytest_args": ("-x",)}]
+)
+def test_any_other_run_is_read_first(part: dict[str, Any]) -> None:
+    assert begin(sites.contract(), VerifyOptions(**part)) is None
+
+
+def test_nothing_is_loaded_before_the_hosts_are_asked_that_is_not_needed_for_it() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, harness.commands.verify; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=OWN_SPECS.parent,
+    )
+    late = {
+        "pytest",
+        "requests",
+        "proxmoxer",
+        "jinja2",
+        "dns",
+        "harness.pve.client",
+        "harness.engine",
+        "harness.report",
+    }
+    assert late & set(said.stdout.split()) == set()
 
 
 def test_a_host_that_nobody_can_log_in_to_is_tried_once(verify: Verify, contract: Contract) -> None:
