@@ -75,6 +75,8 @@ def take_report(
     # Standard output belongs to whoever asked for JSON there; people read standard error then.
     console = console or Console(stderr=options.json == STDOUT)
     trips = begun or (begin(contract, options) if contract else None)
+    if trips is not None:
+        trips.start()
     handover = _Handover(contract, trips)
     try:
         pytest.main(_arguments(options), plugins=[handover, Live(console)])

@@ -46,9 +46,9 @@ class Trips:
         """The hosts that a round trip is planned to."""
         return tuple(self._planned)
 
-    def start(self, name: str) -> None:
-        """Take the planned round trip now."""
-        self._take(name)
+    def start(self, *names: str) -> None:
+        """Take the round trips planned to these hosts, or to all; nobody waits for them here."""
+        self.looks.ahead([partial(self._take, name) for name in names or self.planned])
 
     def plan(self, name: str, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> None:
         """Have these commands sent with the first round trip to `name`."""

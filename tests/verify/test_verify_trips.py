@@ -271,6 +271,9 @@ def test_a_whole_run_has_begun_before_anything_of_pytest_is_there(contract: Cont
     assert trips is not None
     try:
         trips.looks.settle()
+        assert trips.count == 1
+        trips.start()
+        trips.looks.settle()
         assert trips.planned == ("hv01", "metrics-vm01")
         assert trips.count == 2
         key = "guest metrics-vm01"
