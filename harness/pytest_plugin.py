@@ -17,7 +17,7 @@ from harness.report import outputs
 from harness.report.background import look_back
 from harness.report.model import Report
 from harness.site import open_contract, open_reader
-from harness.verify.ahead import look_ahead
+from harness.verify.ahead import look_ahead, look_at_everything
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
 from harness.verify.clauses import WHOLE, load_clauses
@@ -84,6 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PINNED] = lambda: read_pin(
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
+    if TRIPS in config.stash:
+        look_at_everything(view)
     record.count_trips = view.count_trips
     record.list_retries = view.list_retries
     guests = [guest for guest in record.contract.guests if record.guest in (None, guest.name)]
@@ -210,7 +212,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open every connection at once, before the first check waits for one of them."""
-    if not session.config.option.collectonly and not session.testsfailed:
+    if TRIPS not in session.config.stash and not session.config.option.collectonly and not session.testsfailed:
         _look_ahead(session.config)
     return (yield)
 

@@ -81,8 +81,12 @@ def sort_answers(
     source: str,
     evidence: Evidence,
     note: Callable[[Fact], None],
+    at: float | None = None,
 ) -> Answers:
-    """Each command with what was said to it, as evidence of its own; TimedOut when one is missing."""
+    """Each command with what was said to it, as evidence of its own; TimedOut when one is missing.
+
+    `at` is when that was, for answers that have been here for a while.
+    """
     if missing := [name for name in commands if name not in said]:
         raise TimedOut(
             tried="read the facts",
@@ -91,7 +95,7 @@ def sort_answers(
             do="Look whether the host is overloaded or restarting, and run again",
         )
     answers = {
-        name: Answer(command, *said[name], evidence.record(source, f"{host}: {command}", _shown(*said[name])))
+        name: Answer(command, *said[name], evidence.record(source, f"{host}: {command}", _shown(*said[name]), at))
         for name, command in commands.items()
     }
     return Answers(host, answers, note)

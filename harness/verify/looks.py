@@ -34,7 +34,7 @@ class Looks:
         self._lock = threading.Lock()
         self._used: dict[Fact, None] = {}
         self._closed = False
-        self._pools: list[ThreadPoolExecutor] = []
+        self._begun: list[tuple[threading.Thread, ThreadPoolExecutor]] = []
         self._thread = threading.local()
 
     def close(self) -> None:
@@ -64,14 +64,18 @@ class Looks:
 
     def ahead(self, tasks: Sequence[Callable[[], object]]) -> None:
         """Begin with them and wait for none; what they look at is no evidence of a check that runs meanwhile."""
-        pool = ThreadPoolExecutor(max_workers=max(1, len(tasks)), initializer=self._stand_apart)
-        self._pools.append(pool)
-        for task in tasks:
-            pool.submit(task)
+        if not tasks:
+            return
+        pool = ThreadPoolExecutor(max_workers=len(tasks), initializer=self._stand_apart)
+        # From a thread of its own: each start waits until the new thread runs, which the checks have no time for.
+        starter = threading.Thread(target=lambda: [pool.submit(task) for task in tasks])
+        starter.start()
+        self._begun.append((starter, pool))
 
     def settle(self) -> None:
         """Wait for all that was begun ahead."""
-        for pool in self._pools:
+        for starter, pool in self._begun:
+            starter.join()
             pool.shutdown()
 
     def note(self, *facts: Fact) -> None:

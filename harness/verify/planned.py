@@ -38,13 +38,6 @@ def open_trips(contract: Contract, looks: Looks, specs: Path) -> Trips:
     return Trips(contract, looks, Memory(contract.state_dir / FILE, str(specs)))
 
 
-def guests_inside(contract: Contract, fixtures: Set[str], chosen: Iterable[Guest]) -> tuple[Guest, ...]:
-    """Which guests have to be logged in to."""
-    if fixtures & NEEDS_ALL_GUESTS:
-        return contract.guests
-    return tuple(chosen) if "inside" in fixtures else ()
-
-
 def plan_trips(trips: Trips, contract: Contract, fixtures: Set[str], chosen: Iterable[Guest]) -> None:
     """Have all of it sent with the first question to each host."""
     hypervisor, chosen = contract.hypervisor.name, tuple(chosen)
@@ -56,7 +49,14 @@ def plan_trips(trips: Trips, contract: Contract, fixtures: Set[str], chosen: Ite
         trips.plan(hypervisor, "host", host_facts.COMMANDS)
     if "router" in fixtures and routers.is_readable(contract) and routers.needs_shell(contract):
         trips.plan_remembered(contract.router.name)
-    for guest in guests_inside(contract, fixtures, chosen):
+    for guest in _guests_inside(contract, fixtures, chosen):
         trips.plan(guest.name, f"guest {guest.name}", guest_facts.questions(guest))
     for name in (hypervisor, *(guest.name for guest in chosen)) if "host" in fixtures else ():
         trips.plan_remembered(name)
+
+
+def _guests_inside(contract: Contract, fixtures: Set[str], chosen: Iterable[Guest]) -> tuple[Guest, ...]:
+    """Which guests have to be logged in to."""
+    if fixtures & NEEDS_ALL_GUESTS:
+        return contract.guests
+    return tuple(chosen) if "inside" in fixtures else ()

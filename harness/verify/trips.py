@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 from testinfra.host import Host
@@ -34,6 +33,7 @@ class Trips:
         self.looks = looks
         self._memory = memory
         self._planned: dict[str, dict[str, Lane]] = {}
+        self._started: set[str] = set()
         self._lost: dict[str, HarnessError] = {}
         self._connections: ssh.Connections | None = None
         self._machines: dict[str, Host] = {}
@@ -48,7 +48,9 @@ class Trips:
 
     def start(self, *names: str) -> None:
         """Take the round trips planned to these hosts, or to all; nobody waits for them here."""
-        self.looks.ahead([partial(self._take, name) for name in names or self.planned])
+        fresh = [name for name in names or self.planned if name not in self._started]
+        self._started.update(fresh)
+        self.looks.ahead([partial(self._take, name) for name in fresh])
 
     def plan(self, name: str, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> None:
         """Have these commands sent with the first round trip to `name`."""
@@ -66,9 +68,9 @@ class Trips:
 
         def look(evidence: Evidence) -> Answers:
             try:
-                said = self._said(name, key, commands, timeout_s)
+                said, at = self._said(name, key, commands, timeout_s)
                 # The one long script is recorded as its single questions instead.
-                return sort_answers(name, commands, said, source=source, evidence=evidence, note=self.looks.note)
+                return sort_answers(name, commands, said, source=source, evidence=evidence, note=self.looks.note, at=at)
             except HarnessError as failure:
                 evidence.record(source, f"{name}: log in and answer", f"nothing: {failure.happened}")
                 raise
@@ -91,7 +93,7 @@ class Trips:
             raise
         # The answer is a password's hash.
         said = HIDDEN if "getent shadow" in command else hosts.show_result(result)
-        evidence.facts[-1:] = [replace(evidence.record(source, asked, said), at=at)]
+        evidence.record(source, asked, said, at)
         return result
 
     def _run_on(self, name: str, source: str, command: str, *, stdin: str | None = None) -> ssh.Result:
@@ -158,11 +160,12 @@ class Trips:
 
     def _said(
         self, name: str, key: str, commands: Mapping[str, str], timeout_s: float
-    ) -> Mapping[str, tuple[int, str]]:
+    ) -> tuple[Mapping[str, tuple[int, str]], float]:
         if key in self._planned.get(name, {}) and (heard := self._take(name)) and key in heard.said:
-            return heard.said[key]
+            return heard.said[key], heard.at
         mark = new_mark()
-        return parse_batch(self.run(name, render_batch(commands, mark), timeout_s=timeout_s).stdout, mark)
+        said = self.run(name, render_batch(commands, mark), timeout_s=timeout_s)
+        return parse_batch(said.stdout, mark), time.time()
 
     def _take(self, name: str) -> Heard | None:
         """The one round trip; None when nothing was planned for it."""
