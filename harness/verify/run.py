@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness.contract import Contract
+from harness.report.html import prepare
 from harness.report.model import Report
 from harness.report.outputs import KINDS, render_json_text
 from harness.report.terminal import print_report
@@ -77,6 +78,7 @@ def take_report(
     trips = begun or (begin(contract, options) if contract else None)
     if trips is not None:
         trips.start()
+        trips.looks.ahead([prepare] if options.html else [])
     handover = _Handover(contract, trips)
     try:
         pytest.main(_arguments(options), plugins=[handover, Live(console)])
