@@ -10,7 +10,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,14 @@ from harness import errors
 
 # UDP may lose a datagram; a second question inside the same time limit is what every resolver does.
 DNS_ATTEMPTS = 2
+# The types of key a server may have, and what ssh-keyscan calls them.
+_SCANNED = {
+    "ssh-ed25519": "ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa",
+    "ecdsa-sha2-nistp384": "ecdsa",
+    "ecdsa-sha2-nistp521": "ecdsa",
+    "ssh-rsa": "rsa",
+}
 
 
 def resolve_a(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[IPv4Address, ...]:
@@ -170,9 +179,13 @@ def _silent(tried: str, address: str, port: int, failure: OSError) -> errors.Unr
     )
 
 
-def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0) -> tuple[str, ...]:
-    """The host keys an SSH server offers, as `type base64`, sorted."""
-    argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-p", str(port), address]
+def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0, types: Iterable[str] = ()) -> tuple[str, ...]:
+    """The host keys an SSH server offers, as `type base64`, sorted; of these types alone where they are named.
+
+    Each type costs a connection of its own.
+    """
+    asked = sorted({_SCANNED[name] for name in types if name in _SCANNED} or set(_SCANNED.values()))
+    argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-t", ",".join(asked), "-p", str(port), address]
     ended = _tool(argv, timeout_s + 5, "openssh-client")
     lines = [line.split() for line in ended.stdout.splitlines() if line and not line.startswith("#")]
     said = [line for line in ended.stderr.splitlines() if line and not line.startswith("#")]
@@ -211,23 +224,23 @@ def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = N
     """
     for _, device in _neighbours(address):
         _tool(["ip", "neigh", "del", address, "dev", device], 5, "iproute2")
-    looks: tuple[Callable[[], str | None], ...] = (
-        lambda: _answers_ping(address, timeout_s),
-        lambda: _answers_tcp(address, 22, timeout_s),
-        # Last: the two questions above made the kernel ask who has the address.
-        lambda: _is_neighbour(address, ignored_mac),
-    )
-    return next((seen for look in looks if (seen := look()) is not None), None)
+    with _pinging(address, timeout_s) as ping:
+        on_tcp = _answers_tcp(address, 22, timeout_s)
+    if ping is not None and ping.returncode == 0:
+        return f"{address} answers ping"
+    # Last: the two questions above made the kernel ask who has the address.
+    return on_tcp or _is_neighbour(address, ignored_mac)
 
 
-def _answers_ping(address: str, timeout_s: float) -> str | None:
-    """The other looks stand without ping; it is not installed everywhere."""
+@contextmanager
+def _pinging(address: str, timeout_s: float) -> Iterator[subprocess.Popen[bytes] | None]:
+    """A ping that has ended when the block has. The other looks stand without it; it is not installed everywhere."""
     if shutil.which("ping") is None:
-        return None
-    ended = _tool(
-        ["ping", "-n", "-q", "-c", "1", "-W", f"{max(1, round(timeout_s))}", address], timeout_s + 5, "iputils-ping"
-    )
-    return f"{address} answers ping" if ended.returncode == 0 else None
+        yield None
+        return
+    argv = ["ping", "-n", "-q", "-c", "1", "-W", f"{max(1, round(timeout_s))}", address]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ping:
+        yield ping
 
 
 def _answers_tcp(address: str, port: int, timeout_s: float) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ class GuestLooks:
 
     answers: Callable[[Guest], str | None]  # who already has the guest's address
     banner: Callable[[Guest], str]
-    host_keys: Callable[[Guest], frozenset[HostKey]]
+    host_keys: Callable[[Guest, Set[str]], frozenset[HostKey]]  # of these types, or of all when none is named
     script: Callable[[Guest], str]
     run_by_ssh: Callable[[Guest, frozenset[HostKey], str], str]  # trusting exactly these keys; the script's output
     pin: Callable[[Guest, frozenset[HostKey]], None]
@@ -40,8 +40,8 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
     return GuestLooks(
         answers=lambda guest: probe.answers_at(_address(guest), PROBE_LIMIT_S, guest.nic.mac),
         banner=lambda guest: probe.ssh_banner(_address(guest), guest.ssh.port, PROBE_LIMIT_S),
-        host_keys=lambda guest: frozenset(
-            known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port)
+        host_keys=lambda guest, types: frozenset(
+            known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port, types=types)
         ),
         script=lambda guest: personalise.render_script(hostname=guest.name, fqdn=guest.fqdn),
         run_by_ssh=lambda guest, keys, script: _run_by_ssh(contract, guest, keys, script),
