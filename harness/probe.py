@@ -13,23 +13,19 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.query
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.reversename
 
 from harness import errors
 
+# dnspython has fifty modules: only who asks for a name imports it.
+if TYPE_CHECKING:
+    import dns.message
+    import dns.name
+
 # UDP may lose a datagram; a second question inside the same time limit is what every resolver does.
 DNS_ATTEMPTS = 2
+SILENT = "no answer within the time limit"
 # The types of key a server may have, and what ssh-keyscan calls them.
 _SCANNED = {
     "ssh-ed25519": "ed25519",
@@ -42,23 +38,29 @@ _SCANNED = {
 
 def resolve_a(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[IPv4Address, ...]:
     """The addresses `server` gives for `name`, through CNAMEs too; () when there is none."""
-    return tuple(IPv4Address(str(record)) for record in _ask(name, dns.rdatatype.A, server, port, timeout_s))
+    return tuple(IPv4Address(str(record)) for record in _ask(name, "A", server, port, timeout_s))
 
 
 def resolve_ptr(address: IPv4Address | str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[str, ...]:
     """The names `server` gives for `address`; () when there is none."""
+    import dns.reversename
+
     question = dns.reversename.from_address(str(address)).to_text()
-    return tuple(_plain(record.target) for record in _ask(question, dns.rdatatype.PTR, server, port, timeout_s))
+    return tuple(_plain(record.target) for record in _ask(question, "PTR", server, port, timeout_s))
 
 
 def resolve_cname(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
     """The canonical name `server` gives for the alias `name`; None when there is none."""
-    targets = [_plain(record.target) for record in _ask(name, dns.rdatatype.CNAME, server, port, timeout_s)]
+    targets = [_plain(record.target) for record in _ask(name, "CNAME", server, port, timeout_s)]
     return targets[0] if targets else None
 
 
 def dns_software(server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
     """What the DNS server says it is, such as `dnsmasq-2.90`; None where it keeps that to itself."""
+    import dns.message
+    import dns.rdataclass
+    import dns.rdatatype
+
     query = dns.message.make_query("version.bind", dns.rdatatype.TXT, dns.rdataclass.CH)
     answer = _exchange(query, "its version", server, port, timeout_s)
     records = [record for rrset in answer.answer if rrset.rdtype == dns.rdatatype.TXT for record in rrset]
@@ -69,10 +71,14 @@ def _plain(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower()
 
 
-def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeout_s: float) -> list[Any]:
+def _ask(name: str, kind: str, server: str, port: int, timeout_s: float) -> list[Any]:
     """The records of one kind in the answer: none for an absent name, an error when the server does not say."""
+    import dns.message
+    import dns.rcode
+    import dns.rdatatype
+
     query = dns.message.make_query(name, kind)
-    asked = f"{kind.name} {name}"
+    asked = f"{kind} {name}"
     answer = _exchange(query, asked, server, port, timeout_s)
     if answer.rcode() == dns.rcode.NXDOMAIN:
         return []
@@ -83,10 +89,13 @@ def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeo
             happened=f"the DNS server answered {dns.rcode.to_text(answer.rcode())}",
             do="Look whether that server is responsible for the zone and lets this machine ask",
         )
-    return [record for rrset in answer.answer if rrset.rdtype == kind for record in rrset]
+    return [record for rrset in answer.answer if rrset.rdtype == dns.rdatatype.RdataType[kind] for record in rrset]
 
 
 def _exchange(query: dns.message.Message, asked: str, server: str, port: int, timeout_s: float) -> dns.message.Message:
+    import dns.exception
+    import dns.query
+
     for attempt in range(1, DNS_ATTEMPTS + 1):
         try:
             answer, _ = dns.query.udp_with_fallback(query, server, timeout_s / DNS_ATTEMPTS, port)
@@ -95,7 +104,7 @@ def _exchange(query: dns.message.Message, asked: str, server: str, port: int, ti
                 raise errors.Unreachable(
                     tried=f"resolve {asked}",
                     on=f"{server} port {port}",
-                    happened=_why(failure) or "no DNS answer",
+                    happened=SILENT if isinstance(failure, dns.exception.Timeout) else _why(failure) or "no DNS answer",
                     do="Look whether the DNS server runs and listens there",
                 ) from failure
         else:
@@ -104,8 +113,8 @@ def _exchange(query: dns.message.Message, asked: str, server: str, port: int, ti
 
 
 def _why(failure: Exception) -> str:
-    if isinstance(failure, (dns.exception.Timeout, TimeoutError)):
-        return "no answer within the time limit"
+    if isinstance(failure, TimeoutError):
+        return SILENT
     return failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
 
 

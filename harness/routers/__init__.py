@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from harness import errors
 from harness.contract import Contract
 from harness.evidence import Evidence
-from harness.routers import dnsmasq, opnsense, vyos
+from harness.routers import dnsmasq
 from harness.routers.compare import APPLY, Comparison, Difference, compare
 from harness.routers.dnsmasq_router import DnsmasqRouter
 from harness.routers.observed import Answer, Lease, ObservedRouter, Run, Shell
@@ -46,9 +46,13 @@ def open_router(
         case "dnsmasq" if shell is not None:
             yield DnsmasqRouter(contract, shell)
         case "opnsense":
+            from harness.routers import opnsense
+
             with opnsense.open_router(contract, evidence) as router:
                 yield router
         case "vyos":
+            from harness.routers import vyos
+
             with vyos.open_router(contract, evidence) as router:
                 yield router
         case _:
@@ -66,11 +70,23 @@ def is_readable(contract: Contract) -> bool:
     return bool(router.kind) and (router.ssh if needs_shell(contract) else router.api) is not None
 
 
+def _render_opnsense(contract: Contract) -> Mapping[str, str]:
+    from harness.routers import opnsense
+
+    return opnsense.render(contract)
+
+
+def _render_vyos(contract: Contract) -> Mapping[str, str]:
+    from harness.routers import vyos
+
+    return vyos.render(contract)
+
+
 # What each kind should be given, as text to review, by what it is.
 RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {
     "dnsmasq": dnsmasq.render,
-    "opnsense": opnsense.render,
-    "vyos": vyos.render,
+    "opnsense": _render_opnsense,
+    "vyos": _render_vyos,
 }
 
 
