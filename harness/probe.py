@@ -9,7 +9,9 @@ import json
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 # UDP may lose a datagram; a second question inside the same time limit is what every resolver does.
 DNS_ATTEMPTS = 2
 SILENT = "no answer within the time limit"
+# Three questions, as RFC 5227 wants them; on one segment an answer takes milliseconds.
+ARP_QUESTIONS, ARP_PAUSE_S = 3, 0.2
+_ARP = 0x0806
 # The types of key a server may have, and what ssh-keyscan calls them.
 _SCANNED = {
     "ssh-ed25519": "ed25519",
@@ -227,18 +232,56 @@ def tls_fingerprint(url: str, timeout_s: float = 5.0) -> str:
 def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = None) -> str | None:
     """How something that already has this address showed itself; None when nothing did.
 
-    The kernel remembers for half a minute who had an address, and sends there what is meant for whoever has it now.
-    Root makes it forget first. Others see a new owner only after that time, and an entry with `ignored_mac`, a guest
-    that is gone, is no stranger.
+    On the same segment whoever has it must answer ARP, whatever else it hides; only root may ask so. The kernel
+    remembers for half a minute who had an address, and sends there what is meant for whoever has it now. Root makes it
+    forget first. Others see a new owner only after that time, and an entry with `ignored_mac`, a guest that is gone, is
+    no stranger.
     """
     for _, device in _neighbours(address):
         _tool(["ip", "neigh", "del", address, "dev", device], 5, "iproute2")
+    on_link = _route(address)
+    if on_link is not None:
+        try:
+            holder = _ask_by_arp(address, *on_link)
+        except PermissionError:  # not root
+            pass
+        else:
+            return f"{address} is held by the NIC {holder} on {on_link[0]} (ARP)" if holder else None
     with _pinging(address, timeout_s) as ping:
         on_tcp = _answers_tcp(address, 22, timeout_s)
     if ping is not None and ping.returncode == 0:
         return f"{address} answers ping"
     # Last: the two questions above made the kernel ask who has the address.
     return on_tcp or _is_neighbour(address, ignored_mac)
+
+
+def _route(address: str) -> tuple[str, str] | None:
+    """The device and our own address on the segment that has this one; None when a router is between, or it is ours."""
+    ended = _tool(["ip", "-json", "route", "get", address], 5, "iproute2")
+    route = json.loads(ended.stdout or "[{}]")[0]
+    if {"gateway", "via"} & route.keys() or route.get("type") == "local" or "prefsrc" not in route:
+        return None
+    return str(route["dev"]), str(route["prefsrc"])
+
+
+def _ask_by_arp(address: str, device: str, own: str) -> str | None:
+    """The MAC of whoever says that the address is its own; asked a few times, since a frame may be lost."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP)) as wire:
+        wire.bind((device, _ARP))
+        mac, wanted = wire.getsockname()[4], socket.inet_aton(address)
+        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton(own), b"", wanted)
+        for _ in range(ARP_QUESTIONS):
+            wire.send(b"\xff" * 6 + mac + struct.pack("!H", _ARP) + question)
+            deadline = time.monotonic() + ARP_PAUSE_S
+            while (left := deadline - time.monotonic()) > 0:
+                wire.settimeout(left)
+                try:
+                    frame = wire.recv(64)
+                except TimeoutError:
+                    break
+                if len(frame) >= 42 and frame[28:32] == wanted:
+                    return frame[22:28].hex(":")
+    return None
 
 
 @contextmanager
