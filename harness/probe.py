@@ -11,9 +11,10 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -266,12 +267,9 @@ def _route(address: str) -> tuple[str, str] | None:
 
 def _ask_by_arp(address: str, device: str, own: str) -> str | None:
     """The MAC of whoever says that the address is its own; asked a few times, since a frame may be lost."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP)) as wire:
-        wire.bind((device, _ARP))
-        mac, wanted = wire.getsockname()[4], socket.inet_aton(address)
-        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton(own), b"", wanted)
+    with _arp_question(address, device, own) as (wire, question):
         for _ in range(ARP_QUESTIONS):
-            wire.send(b"\xff" * 6 + mac + struct.pack("!H", _ARP) + question)
+            wire.send(question)
             deadline = time.monotonic() + ARP_PAUSE_S
             while (left := deadline - time.monotonic()) > 0:
                 wire.settimeout(left)
@@ -279,9 +277,41 @@ def _ask_by_arp(address: str, device: str, own: str) -> str | None:
                     frame = wire.recv(64)
                 except TimeoutError:
                     break
-                if len(frame) >= 42 and frame[28:32] == wanted:
+                if len(frame) >= 42 and frame[28:32] == socket.inet_aton(address):
                     return frame[22:28].hex(":")
     return None
+
+
+@contextmanager
+def _arp_question(address: str, device: str, own: str) -> Iterator[tuple[socket.socket, bytes]]:
+    """Where to send it, and the frame."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP)) as wire:
+        wire.bind((device, _ARP))
+        mac: bytes = wire.getsockname()[4]
+        addresses = (mac, socket.inet_aton(own), b"", socket.inet_aton(address))
+        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, *addresses)
+        yield wire, b"\xff" * 6 + mac + struct.pack("!H", _ARP) + question
+
+
+@contextmanager
+def awaiting(address: str) -> Iterator[None]:
+    """While the block runs, whoever comes up at the address is known at once: the kernel asks only once a second."""
+    ended = threading.Event()
+    on_link = _route(address)
+    if on_link is not None:
+        threading.Thread(target=_keep_asking, args=(ended, address, *on_link), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _keep_asking(ended: threading.Event, address: str, device: str, own: str) -> None:
+    """The kernel hears the answer, too. Where this may not be asked, it is as slow as it is."""
+    began = time.monotonic()
+    with suppress(OSError), _arp_question(address, device, own) as (wire, question):
+        while not ended.wait(min(max(0.1, (time.monotonic() - began) / 5), 1.0)):
+            wire.send(question)
 
 
 @contextmanager

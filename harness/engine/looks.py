@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Set
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class GuestLooks:
     run_by_ssh: Callable[[Guest, frozenset[HostKey], str], str]  # trusting exactly these keys; the script's output
     pin: Callable[[Guest, frozenset[HostKey]], None]
     is_pinned: Callable[[Guest], bool]
+    awaits: Callable[[Guest], AbstractContextManager[None]] = lambda _: nullcontext()  # it comes up at its address
     lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
     as_root: Callable[[str], str] | None = None  # runs a command as root on the hypervisor; its output
     hold: Callable[[str], AbstractContextManager[str]] | None = None  # the same, until it is left; its first line
@@ -49,6 +50,7 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
         is_pinned=lambda guest: bool(
             known_hosts.look_up((*contract.known_hosts, learned), guest.name, port=guest.ssh.port)
         ),
+        awaits=lambda guest: probe.awaiting(_address(guest)),
         lease=lease,
         as_root=lambda command: _as_root(contract, command),
         hold=lambda command: holding(ssh.hypervisor_login(contract), command),

@@ -77,7 +77,8 @@ def reach(job: Job) -> None:
         tell(str(signals))
         return (True if {"sshd", "address"} <= signals.proven else None), str(signals)
 
-    waited = wait_until(look, deadline_s=job.shared.contract.guest_deadline_s, longest_pause_s=LOOK_PAUSE_S)
+    with job.looks.awaits(job.guest):
+        waited = wait_until(look, deadline_s=job.shared.contract.guest_deadline_s, longest_pause_s=LOOK_PAUSE_S)
     if waited.value is None:
         raise _too_late(job, signals, waited.seconds)
     job.result.seen.update(signals.as_dict())
