@@ -9,47 +9,64 @@ import json
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.query
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.reversename
 
 from harness import errors
 
+# dnspython has fifty modules: only who asks for a name imports it.
+if TYPE_CHECKING:
+    import dns.message
+    import dns.name
+
 # UDP may lose a datagram; a second question inside the same time limit is what every resolver does.
 DNS_ATTEMPTS = 2
+SILENT = "no answer within the time limit"
+# Three questions, as RFC 5227 wants them; on one segment an answer takes milliseconds.
+ARP_QUESTIONS, ARP_PAUSE_S = 3, 0.2
+_ARP = 0x0806
+# The types of key a server may have, and what ssh-keyscan calls them.
+_SCANNED = {
+    "ssh-ed25519": "ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa",
+    "ecdsa-sha2-nistp384": "ecdsa",
+    "ecdsa-sha2-nistp521": "ecdsa",
+    "ssh-rsa": "rsa",
+}
 
 
 def resolve_a(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[IPv4Address, ...]:
     """The addresses `server` gives for `name`, through CNAMEs too; () when there is none."""
-    return tuple(IPv4Address(str(record)) for record in _ask(name, dns.rdatatype.A, server, port, timeout_s))
+    return tuple(IPv4Address(str(record)) for record in _ask(name, "A", server, port, timeout_s))
 
 
 def resolve_ptr(address: IPv4Address | str, server: str, port: int = 53, timeout_s: float = 3.0) -> tuple[str, ...]:
     """The names `server` gives for `address`; () when there is none."""
+    import dns.reversename
+
     question = dns.reversename.from_address(str(address)).to_text()
-    return tuple(_plain(record.target) for record in _ask(question, dns.rdatatype.PTR, server, port, timeout_s))
+    return tuple(_plain(record.target) for record in _ask(question, "PTR", server, port, timeout_s))
 
 
 def resolve_cname(name: str, server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
     """The canonical name `server` gives for the alias `name`; None when there is none."""
-    targets = [_plain(record.target) for record in _ask(name, dns.rdatatype.CNAME, server, port, timeout_s)]
+    targets = [_plain(record.target) for record in _ask(name, "CNAME", server, port, timeout_s)]
     return targets[0] if targets else None
 
 
 def dns_software(server: str, port: int = 53, timeout_s: float = 3.0) -> str | None:
     """What the DNS server says it is, such as `dnsmasq-2.90`; None where it keeps that to itself."""
+    import dns.message
+    import dns.rdataclass
+    import dns.rdatatype
+
     query = dns.message.make_query("version.bind", dns.rdatatype.TXT, dns.rdataclass.CH)
     answer = _exchange(query, "its version", server, port, timeout_s)
     records = [record for rrset in answer.answer if rrset.rdtype == dns.rdatatype.TXT for record in rrset]
@@ -60,10 +77,14 @@ def _plain(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower()
 
 
-def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeout_s: float) -> list[Any]:
+def _ask(name: str, kind: str, server: str, port: int, timeout_s: float) -> list[Any]:
     """The records of one kind in the answer: none for an absent name, an error when the server does not say."""
+    import dns.message
+    import dns.rcode
+    import dns.rdatatype
+
     query = dns.message.make_query(name, kind)
-    asked = f"{kind.name} {name}"
+    asked = f"{kind} {name}"
     answer = _exchange(query, asked, server, port, timeout_s)
     if answer.rcode() == dns.rcode.NXDOMAIN:
         return []
@@ -74,10 +95,13 @@ def _ask(name: str, kind: dns.rdatatype.RdataType, server: str, port: int, timeo
             happened=f"the DNS server answered {dns.rcode.to_text(answer.rcode())}",
             do="Look whether that server is responsible for the zone and lets this machine ask",
         )
-    return [record for rrset in answer.answer if rrset.rdtype == kind for record in rrset]
+    return [record for rrset in answer.answer if rrset.rdtype == dns.rdatatype.RdataType[kind] for record in rrset]
 
 
 def _exchange(query: dns.message.Message, asked: str, server: str, port: int, timeout_s: float) -> dns.message.Message:
+    import dns.exception
+    import dns.query
+
     for attempt in range(1, DNS_ATTEMPTS + 1):
         try:
             answer, _ = dns.query.udp_with_fallback(query, server, timeout_s / DNS_ATTEMPTS, port)
@@ -86,7 +110,7 @@ def _exchange(query: dns.message.Message, asked: str, server: str, port: int, ti
                 raise errors.Unreachable(
                     tried=f"resolve {asked}",
                     on=f"{server} port {port}",
-                    happened=_why(failure) or "no DNS answer",
+                    happened=SILENT if isinstance(failure, dns.exception.Timeout) else _why(failure) or "no DNS answer",
                     do="Look whether the DNS server runs and listens there",
                 ) from failure
         else:
@@ -95,8 +119,8 @@ def _exchange(query: dns.message.Message, asked: str, server: str, port: int, ti
 
 
 def _why(failure: Exception) -> str:
-    if isinstance(failure, (dns.exception.Timeout, TimeoutError)):
-        return "no answer within the time limit"
+    if isinstance(failure, TimeoutError):
+        return SILENT
     return failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
 
 
@@ -170,9 +194,13 @@ def _silent(tried: str, address: str, port: int, failure: OSError) -> errors.Unr
     )
 
 
-def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0) -> tuple[str, ...]:
-    """The host keys an SSH server offers, as `type base64`, sorted."""
-    argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-p", str(port), address]
+def ssh_host_keys(address: str, port: int = 22, timeout_s: float = 5.0, types: Iterable[str] = ()) -> tuple[str, ...]:
+    """The host keys an SSH server offers, as `type base64`, sorted; of these types alone where they are named.
+
+    Each type costs a connection of its own.
+    """
+    asked = sorted({_SCANNED[name] for name in types if name in _SCANNED} or set(_SCANNED.values()))
+    argv = ["ssh-keyscan", "-T", f"{max(1, round(timeout_s))}", "-t", ",".join(asked), "-p", str(port), address]
     ended = _tool(argv, timeout_s + 5, "openssh-client")
     lines = [line.split() for line in ended.stdout.splitlines() if line and not line.startswith("#")]
     said = [line for line in ended.stderr.splitlines() if line and not line.startswith("#")]
@@ -205,29 +233,96 @@ def tls_fingerprint(url: str, timeout_s: float = 5.0) -> str:
 def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = None) -> str | None:
     """How something that already has this address showed itself; None when nothing did.
 
-    The kernel remembers for half a minute who had an address, and sends there what is meant for whoever has it now.
-    Root makes it forget first. Others see a new owner only after that time, and an entry with `ignored_mac`, a guest
-    that is gone, is no stranger.
+    On the same segment whoever has it must answer ARP, whatever else it hides; only root may ask so. The kernel
+    remembers for half a minute who had an address, and sends there what is meant for whoever has it now. Root makes it
+    forget first. Others see a new owner only after that time, and an entry with `ignored_mac`, a guest that is gone, is
+    no stranger.
     """
     for _, device in _neighbours(address):
         _tool(["ip", "neigh", "del", address, "dev", device], 5, "iproute2")
-    looks: tuple[Callable[[], str | None], ...] = (
-        lambda: _answers_ping(address, timeout_s),
-        lambda: _answers_tcp(address, 22, timeout_s),
-        # Last: the two questions above made the kernel ask who has the address.
-        lambda: _is_neighbour(address, ignored_mac),
-    )
-    return next((seen for look in looks if (seen := look()) is not None), None)
+    on_link = _route(address)
+    if on_link is not None:
+        try:
+            holder = _ask_by_arp(address, *on_link)
+        except PermissionError:  # not root
+            pass
+        else:
+            return f"{address} is held by the NIC {holder} on {on_link[0]} (ARP)" if holder else None
+    with _pinging(address, timeout_s) as ping:
+        on_tcp = _answers_tcp(address, 22, timeout_s)
+    if ping is not None and ping.returncode == 0:
+        return f"{address} answers ping"
+    # Last: the two questions above made the kernel ask who has the address.
+    return on_tcp or _is_neighbour(address, ignored_mac)
 
 
-def _answers_ping(address: str, timeout_s: float) -> str | None:
-    """The other looks stand without ping; it is not installed everywhere."""
-    if shutil.which("ping") is None:
+def _route(address: str) -> tuple[str, str] | None:
+    """The device and our own address on the segment that has this one; None when a router is between, or it is ours."""
+    ended = _tool(["ip", "-json", "route", "get", address], 5, "iproute2")
+    route = json.loads(ended.stdout or "[{}]")[0]
+    if {"gateway", "via"} & route.keys() or route.get("type") == "local" or "prefsrc" not in route:
         return None
-    ended = _tool(
-        ["ping", "-n", "-q", "-c", "1", "-W", f"{max(1, round(timeout_s))}", address], timeout_s + 5, "iputils-ping"
-    )
-    return f"{address} answers ping" if ended.returncode == 0 else None
+    return str(route["dev"]), str(route["prefsrc"])
+
+
+def _ask_by_arp(address: str, device: str, own: str) -> str | None:
+    """The MAC of whoever says that the address is its own; asked a few times, since a frame may be lost."""
+    with _arp_question(address, device, own) as (wire, question):
+        for _ in range(ARP_QUESTIONS):
+            wire.send(question)
+            deadline = time.monotonic() + ARP_PAUSE_S
+            while (left := deadline - time.monotonic()) > 0:
+                wire.settimeout(left)
+                try:
+                    frame = wire.recv(64)
+                except TimeoutError:
+                    break
+                if len(frame) >= 42 and frame[28:32] == socket.inet_aton(address):
+                    return frame[22:28].hex(":")
+    return None
+
+
+@contextmanager
+def _arp_question(address: str, device: str, own: str) -> Iterator[tuple[socket.socket, bytes]]:
+    """Where to send it, and the frame."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP)) as wire:
+        wire.bind((device, _ARP))
+        mac: bytes = wire.getsockname()[4]
+        addresses = (mac, socket.inet_aton(own), b"", socket.inet_aton(address))
+        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, *addresses)
+        yield wire, b"\xff" * 6 + mac + struct.pack("!H", _ARP) + question
+
+
+@contextmanager
+def awaiting(address: str) -> Iterator[None]:
+    """While the block runs, whoever comes up at the address is known at once: the kernel asks only once a second."""
+    ended = threading.Event()
+    on_link = _route(address)
+    if on_link is not None:
+        threading.Thread(target=_keep_asking, args=(ended, address, *on_link), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _keep_asking(ended: threading.Event, address: str, device: str, own: str) -> None:
+    """The kernel hears the answer, too. Where this may not be asked, it is as slow as it is."""
+    began = time.monotonic()
+    with suppress(OSError), _arp_question(address, device, own) as (wire, question):
+        while not ended.wait(min(max(0.1, (time.monotonic() - began) / 5), 1.0)):
+            wire.send(question)
+
+
+@contextmanager
+def _pinging(address: str, timeout_s: float) -> Iterator[subprocess.Popen[bytes] | None]:
+    """A ping that has ended when the block has. The other looks stand without it; it is not installed everywhere."""
+    if shutil.which("ping") is None:
+        yield None
+        return
+    argv = ["ping", "-n", "-q", "-c", "1", "-W", f"{max(1, round(timeout_s))}", address]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ping:
+        yield ping
 
 
 def _answers_tcp(address: str, port: int, timeout_s: float) -> str | None:

@@ -12,7 +12,7 @@ import shlex
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -82,7 +82,7 @@ class Wire:
             raise Unreachable(tried="read the SSH banner", on=guest.name, happened="no route to host", do="wait")
         return "SSH-2.0-OpenSSH_9.2p1 Debian-2"
 
-    def _host_keys(self, guest: Guest) -> frozenset[HostKey]:
+    def _host_keys(self, guest: Guest, _: Set[str] = frozenset()) -> frozenset[HostKey]:
         self._banner(guest)
         return frozenset({key_of(guest.name if self.is_itself(guest) else "template")})
 

@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import TYPE_CHECKING, cast
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-
+from harness.commands.front import Out
 from harness.engine import Event
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 class GuestProgress:
     """`report` takes the events of a run, from any thread."""
 
-    def __init__(self, out: Console) -> None:
+    def __init__(self, out: Out) -> None:
         self._out = out
         self._rows: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        columns = (
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.fields[guest]:<18}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-        self._live = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+        self._live = _rows(out) if out.is_terminal else None
 
     def __enter__(self) -> GuestProgress:
-        self._live.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def report(self, event: Event) -> None:
         with self._lock:
-            if self._out.is_terminal:
-                self._move(event)
+            if self._live is not None:
+                self._move(self._live, event)
             elif event.state != "wait":
                 self._print(event)
 
@@ -46,14 +45,26 @@ class GuestProgress:
         if event.state != "begin":
             self._out.print(render_line(event), markup=False)
 
-    def _move(self, event: Event) -> None:
+    def _move(self, live: Progress, event: Event) -> None:
         if event.guest is None or event.state == "note":
             self._out.print(f"{event.guest or 'all guests'}: {event.text}", markup=False)
             return
         if event.guest not in self._rows:
-            self._rows[event.guest] = self._live.add_task("", total=1, guest=event.guest)
+            self._rows[event.guest] = live.add_task("", total=1, guest=event.guest)
         ended = event.state == "failed" or (event.step == "finish" and event.state == "done")
-        self._live.update(self._rows[event.guest], description=event.text, completed=1 if ended else 0)
+        live.update(self._rows[event.guest], description=event.text, completed=1 if ended else 0)
+
+
+def _rows(out: Out) -> Progress:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.fields[guest]:<18}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    return Progress(*columns, console=cast("Console", out), transient=True)  # only a console is a terminal
 
 
 def render_line(event: Event) -> str:

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from harness import provisioning
-from harness.commands.front import console, front
+from harness.commands.front import Out, front, lines
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
 from harness.engine import Provisioned
@@ -28,7 +26,7 @@ def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int
     if as_json:
         print(json.dumps({**render_plan(contract, found), "first_backups": list(due)}, indent=2))
     else:
-        show_plan(found, console(), due)
+        show_plan(found, lines(), due)
     return 2 if found.refusals else 0
 
 
@@ -36,7 +34,7 @@ def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int
 def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_json: bool, backups: bool = True) -> int:
     """Make what is missing; 0 when every guest is there, and has a backup unless `backups` is off."""
     contract = open_contract(inventory, site)
-    out = console(to_stderr=as_json)
+    out = lines(to_stderr=as_json)
     if sys.stdin.isatty() and not yes and not _agreed(contract, guest, out, backups=backups):
         out.print("Nothing was changed.")
         return 0
@@ -46,7 +44,7 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
     return 2 if done.failed else 0
 
 
-def build(contract: Contract, guest: str | None, out: Console, *, backups: bool = True) -> Provisioned:
+def build(contract: Contract, guest: str | None, out: Out, *, backups: bool = True) -> Provisioned:
     """Provision with live progress and a summary at the end."""
     with GuestProgress(out) as progress:
         done = provisioning.carry_out(contract, progress.report, _only(guest), backups=backups)
@@ -54,7 +52,7 @@ def build(contract: Contract, guest: str | None, out: Console, *, backups: bool 
     return done
 
 
-def show_plan(found: Plan, out: Console, due: Sequence[str] = ()) -> None:
+def show_plan(found: Plan, out: Out, due: Sequence[str] = ()) -> None:
     for change in found.changes:
         out.print(f"{change.kind} {change.guest} (VM {change.vmid}): {change.detail}", markup=False)
         if change.clone is not None:
@@ -67,7 +65,7 @@ def show_plan(found: Plan, out: Console, due: Sequence[str] = ()) -> None:
     out.print(_changes(len(found.changes)) + (", nothing will be done" if found.refusals else ""), markup=False)
 
 
-def show_provisioned(done: Provisioned, out: Console) -> None:
+def show_provisioned(done: Provisioned, out: Out) -> None:
     for result in done.results:
         steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items())
         out.print(f"{result.guest}: {result.outcome} in {sum(result.seconds.values()):.1f} s ({steps})", markup=False)
@@ -135,7 +133,7 @@ def _failures(done: Provisioned) -> dict[str, list[str]]:
     return found
 
 
-def _agreed(contract: Contract, guest: str | None, out: Console, *, backups: bool) -> bool:
+def _agreed(contract: Contract, guest: str | None, out: Out, *, backups: bool) -> bool:
     """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
     found = provisioning.make_plan(contract, _only(guest))
     due = provisioning.due_backups(contract, _only(guest)) if backups else ()
@@ -145,7 +143,7 @@ def _agreed(contract: Contract, guest: str | None, out: Console, *, backups: boo
     return out.input(f"Do this on {contract.hypervisor.fqdn}? [y/N] ").strip().lower() in {"y", "yes"}
 
 
-def _show_notes(found: Plan, out: Console) -> None:
+def _show_notes(found: Plan, out: Out) -> None:
     for warning in found.warnings:
         out.print(f"note: {warning}", style="yellow", markup=False)
     for difference in found.differences:

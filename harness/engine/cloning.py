@@ -34,9 +34,12 @@ def clone(job: Job) -> ObservedGuest:
     begun = job.shared.journal.begun().get(job.guest.vmid)
     choice = job.change.clone
     task = _attach(job, begun, choice) if begun is not None else None
+    # The plan has just seen that nothing is there, and PVE makes no second VM of the same number.
+    is_new = job.change.kind == "create" and begun is None
     for left in reversed(range(CLONES)):
-        if task is None and not _is_there(job):
+        if task is None and (is_new or not _is_there(job)):
             task = _send(job, _needed(job, choice))
+        is_new = False
         if task is None or _made(job, task, choice, may_fail=left > 0):
             break
         task = None
@@ -77,13 +80,6 @@ def _send(job: Job, choice: CloneChoice) -> Upid | None:
 
 
 def _send_once(job: Job, choice: CloneChoice) -> Upid | None:
-    if (stranger := job.looks.answers(job.guest)) is not None:
-        raise Unsafe(
-            tried="make the guest",
-            on=job.on,
-            happened=f"something already has its address: {stranger}; nothing was made",
-            do="Find out what that is and remove it, or declare another address",
-        )
     job.check()
     job.remember("clone", template=choice.template_vmid, mode=choice.mode)
     try:
@@ -134,7 +130,7 @@ def _find_out(job: Job, choice: CloneChoice, lost: HarnessError) -> Upid | None:
             return ("absent", None), "nothing was begun"
         return None, "the VMID is in use, but neither its task nor its VM can be seen" if absent == 0 else "nothing yet"
 
-    waited = wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.3)
+    waited = wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.5)
     if waited.value is None:
         raise TimedOut(
             tried="find out what became of the clone request",

@@ -95,7 +95,7 @@ def settle_changes(job: Job, vm: ObservedGuest, find: Find, *, merges: bool = Fa
             job.retried("configure", f"{error.happened}; reading back")
         except HarnessError as error:
             failure = error
-        before, vm = vm, _read(job)
+        before, vm = vm, _read(job, vm.status)
         if failure is not None and not merges:
             _leave_to_others(job, before, vm, find(job.guest, vm))
         if failure is not None and not isinstance(failure, (Dropped, Locked, Conflict)):
@@ -127,12 +127,12 @@ def _leave_to_others(job: Job, before: ObservedGuest, now: ObservedGuest, wanted
     )
 
 
-def _read(job: Job) -> ObservedGuest:
-    """Read back; a configuration that another process has locked for a moment is asked for again."""
+def _read(job: Job, status: str) -> ObservedGuest:
+    """Read the configuration back; what another process has locked for a moment is asked for again."""
 
     def look() -> tuple[ObservedGuest | None, str]:
         job.check()
-        found = job.read()
+        found = job.read(status=status)
         return (None, "not there") if found is None else (found, "there")
 
     waited = wait_until(look, deadline_s=3.0)

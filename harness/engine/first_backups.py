@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 
 from harness.contract import Contract, Guest
-from harness.engine.backing_up import back_up_one, require_backups
+from harness.engine.backing_up import Outcome, back_up_together, backupable, require_storage
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Shared
 from harness.engine.looks import GuestLooks
@@ -39,32 +38,45 @@ def first_backups(
     report: Report,
     reader: Client,
 ) -> tuple[GuestResult, ...]:
-    """One result for each guest that had none; after a failure no other is tried, since it would fail the same way."""
+    """One result for each guest that had none."""
     if not unsaved(contract, reader, names):
         return ()
     with changing(contract, looks, report):
-        shared = Shared(contract, client, looks, journal_of(contract), report, 0.0)
-        _wait_for_others(shared)
-        results = {guest.name: GuestResult(guest.name, guest.vmid) for guest in unsaved(contract, reader, names)}
-        for guest in (contract.guest(name) for name in results):
-            if not _is_saved(shared, guest, results[guest.name], reader):
-                break
+        return save_first(Shared(contract, client, looks, journal_of(contract), report, 0.0), reader, names)
+
+
+def save_first(shared: Shared, reader: Client, names: Set[str] | None) -> tuple[GuestResult, ...]:
+    """The same for a caller that holds the site's lock; all of them in one task."""
+    contract = shared.contract
+    if contract.hypervisor.backup is None:
+        return ()
+    _wait_for_others(shared)
+    guests = unsaved(contract, reader, names)
+    results = {guest.name: GuestResult(guest.name, guest.vmid) for guest in guests}
+    for name, outcome in (_save(shared, reader, guests) if guests else {}).items():
+        result = results[name]
+        if isinstance(outcome, HarnessError):
+            result.error = outcome
+            continue
+        result.outcome = "saved"
+        result.seconds["backup"] = round(outcome.seconds, 3)
+        result.warnings.extend(outcome.warnings)
     return tuple(results.values())
 
 
-def _is_saved(shared: Shared, guest: Guest, result: GuestResult, reader: Client) -> bool:
-    began = time.monotonic()
+def _save(shared: Shared, reader: Client, guests: Sequence[Guest]) -> Mapping[str, Outcome]:
+    """What is in the way of one guest's backup is not in the way of the others'."""
     try:
-        storage = require_backups(shared.contract, shared.writer, reader, [guest])
-        done = back_up_one(shared, guest, storage)
+        storage = require_storage(shared.contract, shared.writer, reader, guests)
+        found = backupable(shared.contract, shared.writer, reader, guests)
+        faults = {name: vm for name, vm in found.items() if isinstance(vm, HarnessError)}
+        vms = {name: vm for name, vm in found.items() if not isinstance(vm, HarnessError)}
+        done = back_up_together(shared, vms, storage) if vms else {}
     except HarnessError as error:
-        result.error = error
-        shared.tell(guest.name, "backup", "failed", str(error))
-        return False
-    result.outcome = "saved"
-    result.seconds["backup"] = round(time.monotonic() - began, 3)
-    result.warnings.extend(done.warnings)
-    return True
+        done, faults = {}, {guest.name: error for guest in guests}
+    for name, fault in faults.items():
+        shared.tell(name, "backup", "failed", str(fault))
+    return {**faults, **done}
 
 
 def _wait_for_others(shared: Shared) -> None:

@@ -27,7 +27,7 @@ def personalise(job: Job) -> None:
 
 def _over_ssh(job: Job) -> Outcome:
     """First contact: the host keys seen now are the template's, or already its own when only an answer was lost."""
-    shown = job.looks.host_keys(job.guest)
+    shown = job.looks.host_keys(job.guest, frozenset())
     outcome = parse_outcome(job.looks.run_by_ssh(job.guest, shown, job.looks.script(job.guest)))
     job.result.identity_by = "ssh"
     return outcome
@@ -66,23 +66,28 @@ def _through_agent(job: Job) -> Outcome | None:
 
 def _wait_for_keys(job: Job, keys: frozenset[HostKey]) -> None:
     """sshd restarts with the new keys; whoever shows others at that address is not this guest."""
+    types = frozenset(key.type for key in keys)
 
     def look() -> tuple[frozenset[HostKey] | None, str]:
         job.check()
         try:
-            shown = job.looks.host_keys(job.guest)
+            shown = job.looks.host_keys(job.guest, types)
         except Unreachable as error:
             return None, error.happened
         return (shown if shown and shown <= keys else None), ", ".join(key.fingerprint for key in sorted(shown))
 
-    waited = wait_until(look, deadline_s=NEW_KEYS_DEADLINE_S, first_pause_s=0.2)
+    waited = wait_until(look, deadline_s=NEW_KEYS_DEADLINE_S)
+    job.result.seen["host key"] = waited.last_seen
     if waited.value is not None:
         return
     expected = ", ".join(key.fingerprint for key in sorted(keys))
-    kind = Untrusted if "SHA256:" in waited.last_seen else TimedOut
+    kind: type[HarnessError] = TimedOut
+    do = "Look at sshd's log in the guest"
+    if "SHA256:" in waited.last_seen:
+        kind, do = Untrusted, "Find out whether another machine has this address"
     raise kind(
         tried=f"see the guest's own host keys at {job.guest.nic.address.ip}",
         on=job.on,
         happened=f"the guest says {expected}, the address shows {waited.last_seen}",
-        do="Find out whether another machine has this address; then run the same command again",
+        do=f"{do}; then run the same command again",
     )

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.contract import Contract, Guest
+from harness.engine.ahead import Ahead
 from harness.engine.events import Event, GuestResult, Report, Step
 from harness.engine.looks import GuestLooks
 from harness.journal import Journal
@@ -37,6 +39,7 @@ class Shared:
     stop: threading.Event = field(default_factory=threading.Event)
     # An agent that is not up yet keeps one of PVE's three workers busy for three seconds: one such question at a time.
     agent_turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
+    ahead: Ahead = field(default_factory=Ahead)
 
     def tell(self, guest: str | None, step: Step | None, state: str, text: str) -> None:
         event = Event(guest, step, state, text, time.monotonic() - self.began)  # type: ignore[arg-type]
@@ -72,8 +75,17 @@ class Job:
         if self.shared.stop.is_set():
             raise Cancelled
 
-    def read(self) -> ObservedGuest | None:
-        return read.read_guest(self.writer, self.node, self.guest.vmid)
+    def read(self, *, status: str | None = None) -> ObservedGuest | None:
+        """`status` is what is known of it already, and is not asked for again."""
+        return read.read_guest(self.writer, self.node, self.guest.vmid, status=status)
+
+    def ask_for_strangers(self) -> None:
+        """Begin to look whether something has its address already."""
+        self.shared.ahead.ask(self.guest.name, partial(self.looks.answers, self.guest))
+
+    def stranger(self) -> str | None:
+        """How something that has its address already showed itself."""
+        return self.shared.ahead.answer(self.guest.name, partial(self.looks.answers, self.guest))
 
     def remember(self, step: str, **fields: str | int | None) -> None:
         self.shared.journal.write(self.guest.name, self.guest.vmid, step, **fields)

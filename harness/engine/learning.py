@@ -27,7 +27,7 @@ def learn_keys(contract: Contract, plan: Plan, client: Client, looks: GuestLooks
 def _learn(contract: Contract, guest: Guest, client: Client, looks: GuestLooks) -> str:
     try:
         key = parse_key(agent.read_file(client, contract.hypervisor.node, guest.vmid, KEY_FILE))
-        shown = looks.host_keys(guest)
+        shown = looks.host_keys(guest, frozenset({key.type}))
     except HarnessError as error:
         return f"{guest.name}: its SSH host key is not known on this machine and could not be learned: {error}"
     if key not in shown:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,11 +25,12 @@ class GuestLooks:
 
     answers: Callable[[Guest], str | None]  # who already has the guest's address
     banner: Callable[[Guest], str]
-    host_keys: Callable[[Guest], frozenset[HostKey]]
+    host_keys: Callable[[Guest, Set[str]], frozenset[HostKey]]  # of these types, or of all when none is named
     script: Callable[[Guest], str]
     run_by_ssh: Callable[[Guest, frozenset[HostKey], str], str]  # trusting exactly these keys; the script's output
     pin: Callable[[Guest, frozenset[HostKey]], None]
     is_pinned: Callable[[Guest], bool]
+    awaits: Callable[[Guest], AbstractContextManager[None]] = lambda _: nullcontext()  # it comes up at its address
     lease: Callable[[Guest], str | None] | None = None  # the address the router has leased to the guest's MAC
     as_root: Callable[[str], str] | None = None  # runs a command as root on the hypervisor; its output
     hold: Callable[[str], AbstractContextManager[str]] | None = None  # the same, until it is left; its first line
@@ -40,8 +41,8 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
     return GuestLooks(
         answers=lambda guest: probe.answers_at(_address(guest), PROBE_LIMIT_S, guest.nic.mac),
         banner=lambda guest: probe.ssh_banner(_address(guest), guest.ssh.port, PROBE_LIMIT_S),
-        host_keys=lambda guest: frozenset(
-            known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port)
+        host_keys=lambda guest, types: frozenset(
+            known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port, types=types)
         ),
         script=lambda guest: personalise.render_script(hostname=guest.name, fqdn=guest.fqdn),
         run_by_ssh=lambda guest, keys, script: _run_by_ssh(contract, guest, keys, script),
@@ -49,6 +50,7 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
         is_pinned=lambda guest: bool(
             known_hosts.look_up((*contract.known_hosts, learned), guest.name, port=guest.ssh.port)
         ),
+        awaits=lambda guest: probe.awaiting(_address(guest)),
         lease=lease,
         as_root=lambda command: _as_root(contract, command),
         hold=lambda command: holding(ssh.hypervisor_login(contract), command),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 from harness.contract import Contract
 from harness.engine.cloning import clone
 from harness.engine.configuring import configure, finish
-from harness.engine.events import Event, GuestResult, Provisioned, Report
+from harness.engine.events import GuestResult, Provisioned, Report
+from harness.engine.first_backups import save_first, unsaved
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
 from harness.engine.learning import learn_keys
@@ -45,31 +47,85 @@ def provision(
     only: Set[str] | None = None,
     limits: Limits = Limits(),
     ready: Callable[[Set[str]], None] | None = None,
+    saves: bool = False,
+    built: Callable[[Sequence[GuestResult]], None] = lambda _: None,
 ) -> Provisioned:
     """Make what is missing and finish what is half made; differences of other VMs are in the plan, untouched.
 
     `reader` is the client the plan is made with, when its credential sees more than the writing one. `ready` refuses
-    guests that the network would not give their address.
+    guests that the network would not give their address. With `saves` every guest has a backup in the end. `built`
+    hears what became of the guests before that.
     """
     began = time.monotonic()
-    asked = _Retries({client, reader or client})
+    reading = reader or client
+    asked = _Retries({client, reading})
     check_names(contract, only)
-    with run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, time.monotonic() - began))):
-        settle(client, contract.hypervisor.node, journal_of(contract))
-        plan = make_plan(contract, reader or client, only)
-        refuse(plan, contract)
-        if plan.changes:
-            check_privileges(contract, plan, client, reader or client)
-            if ready is not None:
-                ready({change.guest for change in plan.changes})
-        shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
-        for warning in plan.warnings:
-            shared.tell(None, None, "note", warning)
-        results = _all_at_once(shared, plan.changes, limits)
-        notes = tuple(learn_keys(contract, plan, client, looks)) if only is None else ()
+    shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
+    plan = make_plan(contract, reading, only)
+    if _is_complete(shared, plan) and not (saves and unsaved(contract, reading, only)):
+        results: tuple[GuestResult, ...] = ()
+        notes = _learned(shared, plan, only)
+    else:
+        _ask_ahead(shared, plan, ready, limits)
+        with run_lock(contract, looks, lambda text: shared.tell(None, None, "note", text)):
+            settle(client, contract.hypervisor.node, shared.journal)
+            plan = make_plan(contract, reading, only)
+            results = _carry_out(shared, plan, reading, ready, limits)
+            notes = _learned(shared, plan, only)
+            built(results)
+            if saves and not any(result.outcome == "failed" for result in results):
+                results = _joined(results, save_first(shared, reading, only))
+    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
+
+
+def _is_complete(shared: Shared, plan: Plan) -> bool:
+    """Nothing to make and nothing to finish: where nothing is changed, nobody has to be held off."""
+    return plan.empty and not shared.journal.apart()
+
+
+def _ask_ahead(shared: Shared, plan: Plan, ready: Callable[[Set[str]], None] | None, limits: Limits) -> None:
+    """What the network says is looked at while the lock is taken and clones are made."""
+    for change in plan.changes[: limits.guests_at_once]:
+        if change.clone is not None:
+            guest = shared.contract.guest(change.guest)
+            shared.ahead.ask(guest.name, partial(shared.looks.answers, guest))
+    names = frozenset(change.guest for change in plan.changes)
+    if ready is not None and names:
+        shared.ahead.ask(names, partial(ready, names))
+
+
+def _carry_out(
+    shared: Shared, plan: Plan, reader: Client, ready: Callable[[Set[str]], None] | None, limits: Limits
+) -> tuple[GuestResult, ...]:
+    refuse(plan, shared.contract)
+    names = frozenset(change.guest for change in plan.changes)
+    if plan.changes:
+        check_privileges(shared.contract, plan, shared.writer, reader)
+        if ready is not None:
+            shared.ahead.answer(names, partial(ready, names))
+    for warning in plan.warnings:
+        shared.tell(None, None, "note", warning)
+    return _all_at_once(shared, plan.changes, limits)
+
+
+def _learned(shared: Shared, plan: Plan, only: Set[str] | None) -> tuple[str, ...]:
+    notes = tuple(learn_keys(shared.contract, plan, shared.writer, shared.looks)) if only is None else ()
     for note in notes:
         shared.tell(None, None, "note", note)
-    return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
+    return notes
+
+
+def _joined(made: Sequence[GuestResult], saved: Sequence[GuestResult]) -> tuple[GuestResult, ...]:
+    """One result for each guest: a VM that was made but has no backup is not done."""
+    results = {result.guest: result for result in made}
+    for backup in saved:
+        result = results.setdefault(backup.guest, backup)
+        if result is not backup:
+            result.seconds |= backup.seconds
+            result.warnings += backup.warnings
+            if backup.outcome == "failed":
+                result.outcome, result.error = "failed", backup.error
+    return tuple(results.values())
 
 
 class _Retries:
@@ -154,6 +210,8 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
 def build(job: Job) -> None:
     """Each step looks first at what is there, so that the same road makes a guest and finishes one."""
     job.result.mode = str(job.change.clone) if job.change.clone is not None else None
+    if job.change.clone is not None:
+        job.ask_for_strangers()
     with job.step("clone", job.change.detail):
         vm = clone(job)
     with job.step("configure", f"MAC {job.guest.nic.mac}, {job.guest.memory_mib} MiB, {job.guest.cores} cores"):

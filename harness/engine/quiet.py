@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from harness.contract import Contract, Guest
 from harness.engine.events import Event, Report
@@ -53,9 +54,11 @@ def require_ours(contract: Contract, guest: Guest, vm: ObservedGuest, *, to: str
         )
 
 
-def require_made(contract: Contract, reader: Client, guest: Guest, *, to: str) -> ObservedGuest:
-    """The guest's VM as it is now; Unsafe unless there is one, and it is ours."""
-    vm = read.read_guest(reader, contract.hypervisor.node, guest.vmid)
+def require_made(
+    contract: Contract, reader: Client, guest: Guest, *, to: str, status: str | None = None
+) -> ObservedGuest:
+    """The guest's VM as it is now; Unsafe unless there is one, and it is ours. A given `status` is not asked for."""
+    vm = read.read_guest(reader, contract.hypervisor.node, guest.vmid, status=status)
     if vm is None:
         raise Unsafe(
             tried=to,
@@ -67,14 +70,26 @@ def require_made(contract: Contract, reader: Client, guest: Guest, *, to: str) -
     return vm
 
 
-def require_quiet(client: Client, node: str, vm: ObservedGuest, *, to: str) -> None:
-    """No lock, no task of its own, and no backup that may come to it."""
+@dataclass(frozen=True)
+class Work:
+    """What runs on the node now: every task, and each backup task with the VMs it has come to."""
+
+    tasks: tuple[Upid, ...]
+    backups: tuple[tuple[Upid, frozenset[int]], ...]
+
+
+def read_work(client: Client, node: str) -> Work:
+    return Work(tuple(guests.running_on(client, node, None)), tuple(backups.running_backups(client, node)))
+
+
+def require_quiet(client: Client, node: str, vm: ObservedGuest, *, to: str, work: Work | None = None) -> None:
+    """No lock, no task of its own, and no backup that may come to it; `work` has been read just now."""
     busy = f"it is locked ({vm.lock})" if vm.lock else None
-    running = guests.running_on(client, node, vm.vmid)
-    backing_up = backups.running_backups(client, node)
+    work = work or read_work(client, node)
+    running = [upid for upid in work.tasks if upid.id == str(vm.vmid)]
     if running:
         busy = f"{running[0].type} of {running[0].user} works on it ({running[0]})"
-    elif mine := [upid for upid, vms in backing_up if not vms or vm.vmid in vms or not upid.id]:
+    elif mine := [upid for upid, vms in work.backups if not vms or vm.vmid in vms or not upid.id]:
         busy = f"a backup runs on {node}, and may be at this VM ({mine[0]})"
     if busy:
         raise Unsafe(

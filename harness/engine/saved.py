@@ -14,7 +14,7 @@ from harness.pve.client import Client
 def backup_storages(contract: Contract, client: Client) -> tuple[str, ...]:
     """Where backups may lie: the job's storage first."""
     hypervisor = contract.hypervisor
-    seen = read.read_visible_storages(client, hypervisor.node)
+    seen = read.read_visible_storages(client, hypervisor.node, thin_pools=False)
     usable = [one.name for one in seen if one.enabled and "backup" in one.content]
     first = hypervisor.backup.storage if hypervisor.backup else None
     return tuple(sorted(usable, key=lambda name: (name != first, name)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.engine.events import Step
 from harness.engine.job import Job
@@ -15,12 +15,22 @@ FIND_OUT_S = 45.0
 LOOKS_BEFORE_ABSENT = 4
 
 
-def do_task(job: Job, step: Step, send: Callable[[], Upid], *, kind: str, vmid: int, deadline_s: float) -> TaskEnd:
-    """The task's good end. Its UPID is in the journal before it is waited for."""
+def do_task(
+    job: Job,
+    step: Step,
+    send: Callable[[], Upid],
+    *,
+    kind: str,
+    vmid: int | None,
+    deadline_s: float,
+    beside: Sequence[Job] = (),
+) -> TaskEnd:
+    """The task's good end. Its UPID is in the journal before it is waited for, also of those it does `beside`."""
     job.check()
     earlier = {upid.text for upid in guests.known_tasks(job.writer, job.node, kind, vmid)}
     upid = _sent(job, step, send, lambda: _new_task(job, kind, vmid, earlier))
-    job.remember(f"{step}-upid", upid=upid.text)
+    for one in (job, *beside):
+        one.remember(f"{step}-upid", upid=upid.text)
     ended = wait_task(job.writer, upid, deadline_s=deadline_s, tried=step, on=job.on, check=job.check)
     job.ended(step, ended)
     return ended
@@ -54,11 +64,11 @@ def _found(job: Job, find: Callable[[], Upid | None]) -> Upid | None:
         looks += 1
         return ((None,) if looks == LOOKS_BEFORE_ABSENT else None), "no task"
 
-    waited = wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.3)
+    waited = wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.5)
     return waited.value[0] if waited.value is not None else None
 
 
-def _new_task(job: Job, kind: str, vmid: int, earlier: set[str]) -> Upid | None:
+def _new_task(job: Job, kind: str, vmid: int | None, earlier: set[str]) -> Upid | None:
     """A task that was not there before and is this credential's own."""
     mine = (upid for upid in guests.known_tasks(job.writer, job.node, kind, vmid) if upid.text not in earlier)
     return next((upid for upid in mine if upid.user == job.writer.who), None)

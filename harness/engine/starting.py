@@ -20,6 +20,7 @@ def start(job: Job, vm: ObservedGuest) -> None:
     if vm.status == "running":
         job.note("start", "it runs already")
         return
+    _require_free(job)
     job.check()
     for left in reversed(range(STARTS)):
         job.remember("start")
@@ -32,6 +33,18 @@ def start(job: Job, vm: ObservedGuest) -> None:
             continue
         if task is None or _started(job, task, may_fail=left > 0):
             return
+
+
+def _require_free(job: Job) -> None:
+    """Whoever has the address would be cut off; only the guest itself, started meanwhile, may be there."""
+    stranger = job.stranger()
+    if stranger is not None and not _runs(job):
+        raise Unsafe(
+            tried="start the guest",
+            on=job.on,
+            happened=f"something already has its address: {stranger}; it was not started",
+            do="Find out what that is and remove it, then run the same command again; or declare another address",
+        )
 
 
 def _started(job: Job, task: Upid, *, may_fail: bool) -> bool:
@@ -78,7 +91,7 @@ def _find_out(job: Job) -> tuple[bool, Upid | None]:
         idle += 1
         return ((False, None), "nothing was begun") if idle == LOOKS_BEFORE_IDLE else (None, "nothing yet")
 
-    waited = wait_until(look, deadline_s=START_DEADLINE_S, first_pause_s=0.3)
+    waited = wait_until(look, deadline_s=START_DEADLINE_S, first_pause_s=0.5)
     job.note("start", f"found out: {waited.last_seen}")
     return waited.value or (False, None)
 

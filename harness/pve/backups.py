@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -122,12 +122,12 @@ def read_clock(client: Client, node: str) -> int:
     return int(client.get(f"/nodes/{node}/time")["time"])
 
 
-def back_up(writer: Writer, node: str, vmid: int, *, storage: str, notes: str) -> Upid:
-    """Nothing is pruned: that is the backup job's to do."""
+def back_up(writer: Writer, node: str, vmids: Sequence[int], *, storage: str, notes: str) -> Upid:
+    """One task for all of them, one after the other. Nothing is pruned: that is the backup job's to do."""
     answer = writer.post(
         f"/nodes/{node}/vzdump",
         {
-            "vmid": vmid,
+            "vmid": ",".join(map(str, vmids)),
             "storage": storage,
             "mode": "snapshot",
             "compress": "zstd",
@@ -137,6 +137,24 @@ def back_up(writer: Writer, node: str, vmid: int, *, storage: str, notes: str) -
         },
     )
     return parse_upid(answer)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a backup task's log says of each VM: those it has ended well, and the others with its words."""
+
+    finished: frozenset[int]
+    failed: Mapping[int, str]
+
+
+def read_told(client: Client, upid: Upid) -> Told:
+    return parse_told(read_log(client, upid))
+
+
+def parse_told(log: Sequence[str]) -> Told:
+    finished = (found[1] for line in log if (found := re.match(r"INFO: Finished Backup of VM (\d+) ", line)))
+    failed = (found for line in log if (found := re.match(r"ERROR: (Backup of VM (\d+) failed - .*)", line)))
+    return Told(frozenset(map(int, finished)), {int(found[2]): found[1] for found in failed})
 
 
 def delete(writer: Writer, node: str, archive: Archive) -> Upid | None:

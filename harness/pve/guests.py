@@ -97,13 +97,13 @@ def destroy(writer: Writer, node: str, vmid: int, *, purge: bool) -> Upid:
     return parse_upid(writer.delete(f"/nodes/{node}/qemu/{vmid}", {"purge": True} if purge else {}))
 
 
-def running_on(client: Client, node: str, vmid: int) -> list[Upid]:
-    """Every task that works on this VM now, as far as this credential may see tasks."""
+def running_on(client: Client, node: str, vmid: int | None) -> list[Upid]:
+    """Every task that works on this VM now (None: on any), as far as this credential may see tasks."""
     entries = client.get(f"/nodes/{node}/tasks", {"source": "active", "vmid": vmid})
     return [parse_upid(entry["upid"]) for entry in entries if "endtime" not in entry]
 
 
-def known_tasks(client: Client, node: str, kind: str, vmid: int) -> list[Upid]:
-    """The tasks of this kind on this VM, running or ended; the newest first."""
+def known_tasks(client: Client, node: str, kind: str, vmid: int | None) -> list[Upid]:
+    """The tasks of this kind on this VM (None: on any), running or ended; the newest first."""
     entries = client.get(f"/nodes/{node}/tasks", {"source": "all", "typefilter": kind, "vmid": vmid})
     return [parse_upid(entry["upid"]) for entry in entries]

@@ -129,15 +129,18 @@ def sees_all_guests(client: Client) -> bool:
     return read_permissions(client).has("/vms", "VM.Audit")
 
 
-def read_guest(client: Client, node: str, vmid: int) -> ObservedGuest | None:
-    """One VM as it is now; None when it is not there. A pool's token is refused for VMs outside, there or not."""
+def read_guest(client: Client, node: str, vmid: int, *, status: str | None = None) -> ObservedGuest | None:
+    """One VM as it is now; None when it is not there. A pool's token is refused for VMs outside, there or not.
+
+    With `status` the caller says what it knows of that, and only the configuration is asked for.
+    """
     path = f"/nodes/{node}/qemu/{vmid}"
     try:
         config = client.get(f"{path}/config")
-        status = client.get(f"{path}/status/current")
+        status = status or str(client.get(f"{path}/status/current").get("status", "unknown"))
     except Absent:
         return None
-    return guest_of(vmid, config, str(status.get("status", "unknown")), f"GET {path}/config")
+    return guest_of(vmid, config, status, f"GET {path}/config")
 
 
 def read_containers(client: Client, node: str) -> tuple[int, ...]:
@@ -162,9 +165,10 @@ def read_storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
     return _storages(client, node)
 
 
-def read_visible_storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:
+def read_visible_storages(client: Client, node: str, *, thin_pools: bool = True) -> tuple[ObservedStorage, ...]:
     """The storages this credential may use; not a statement about what else there is."""
-    return _with_thin_pools(client, node, _storages(client, node))
+    found = _storages(client, node)
+    return _with_thin_pools(client, node, found) if thin_pools else found
 
 
 def read_bridges(client: Client, node: str) -> tuple[ObservedBridge, ...]:

@@ -51,7 +51,7 @@ class Patience:
             self._is_there = True
             return (answer,), "answered"
 
-        waited = wait_until(look, deadline_s=float("inf"), first_pause_s=0.2)
+        waited = wait_until(look, deadline_s=float("inf"), first_pause_s=0.3)
         assert waited.value is not None  # noqa: S101 - no deadline: the wait ends with a value or an exception
         return waited.value[0]
 

@@ -109,7 +109,7 @@ def _watch(bench: Bench, guest: Guest) -> Seen:
 def _look_by_ssh(bench: Bench, guest: Guest, seen: Seen) -> None:
     try:
         seen.sshd_said = bench.looks.banner(guest)
-        seen.keys = bench.looks.host_keys(guest) or None
+        seen.keys = bench.looks.host_keys(guest, frozenset()) or None
     except Unreachable as error:
         seen.sshd_said = error.happened
         return

@@ -100,7 +100,7 @@ def _find_out(running: Callable[[], list[Upid]], is_done: Callable[[], bool]) ->
         idle += 1
         return ((False, None), "nothing was begun") if idle == LOOKS_BEFORE_IDLE else (None, "nothing yet")
 
-    return wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.3).value or (False, None)
+    return wait_until(look, deadline_s=FIND_OUT_S, first_pause_s=0.5).value or (False, None)
 
 
 def settle(

@@ -8,25 +8,33 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.contract import BackupJob
+from harness.engine import Provisioned
 from harness.wait import wait_until
 from tests.engine.world import GUESTS, World, world_of
 from tests.pve.served import make_certificate
 from tests.simulators import simulating
 
 # What differs between two clones made alike.
+BACKUPS = {"content": "backup"}
 OWN = ("digest", "smbios1", "vmgenid", "meta")
 # Long enough for a run to be killed, and the next one to come, while PVE's worker is in the middle of it.
-SLOW = {"qmclone": 8.0, "qmstart": 2.0}  # at the simulator's pace, a twentieth of it
+SLOW = {"qmclone": 8.0, "qmstart": 2.0, "vzdump": 2.0}  # at the simulator's pace, a twentieth of it
+JOB = BackupJob("nightly", "local", "02:00", {"last": 3})
 MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder in it; the simulator syncs each change to its disk
 
 
 @dataclass
 class Arena:
     world: World
+    saves: bool  # with each guest's first backup
+
+    def provision(self, **changes: Any) -> Provisioned:
+        return self.world.provision(saves=self.saves, **changes)
 
     def reset(self) -> None:
         """As seeded: no guest, no journal, no fault, no record of anything."""
@@ -72,7 +80,7 @@ class Arena:
         if child == 0:
             os.read(reading, 1)
             try:
-                self.world.provision()
+                self.provision()
             finally:
                 os._exit(0)
         os.close(reading)
@@ -99,6 +107,7 @@ class Arena:
             "pool": sorted(member["vmid"] for member in root.get("/pools/mgmt")["members"]),
             "pinned": sorted(self.world.wire.learned.read_text().splitlines()),
             "identities": sorted(path.name for path in identities.iterdir()),
+            "backups": sorted(entry["vmid"] for entry in root.get("/nodes/hv01/storage/local/content", BACKUPS)),
         }
 
     def assert_no_foreign_mac(self) -> None:
@@ -113,15 +122,16 @@ class Arena:
 
 
 @contextmanager
-def arena() -> Iterator[tuple[Arena, dict[str, Any]]]:
+def arena(*, saves: bool = False) -> Iterator[tuple[Arena, dict[str, Any]]]:
     """An arena of five guests, and the state that an undisturbed run ends in."""
     with tempfile.TemporaryDirectory(prefix="mgmt-arena-", dir=MEMORY if MEMORY.is_dir() else None) as name:
         folder = Path(name)
         with simulating(folder, *make_certificate(folder), is_kept=True) as simulated:
             world = world_of(simulated, GUESTS)
             world.wire.pvesh = folder / "state" / "pvesh.sock"
-            made = Arena(world)
+            world.contract = replace(world.contract, hypervisor=replace(world.contract.hypervisor, backup=JOB))
+            made = Arena(world, saves)
             made.control(op="snapshot", name="start")
-            done = world.provision()
+            done = made.provision()
             assert not done.failed
             yield made, made.end_state()

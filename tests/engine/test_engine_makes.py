@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from harness.engine import site_lock
 from harness.errors import Invalid
 from harness.remote import known_hosts
 from tests.engine.world import World, assert_all_made
@@ -36,6 +37,17 @@ def test_a_second_run_writes_nothing(world: World) -> None:
     assert again.plan.empty
     assert world.simulated.writes() == 0
     assert not any(call.startswith(("POST", "PUT", "DELETE")) for call in world.simulated.calls())
+
+
+def test_a_second_run_asks_for_each_thing_once_and_holds_nobody_off(world: World) -> None:
+    world.provision()
+    world.simulated.control(op="reset-counters")
+    with site_lock(world.contract.state_dir, "lab"):
+        assert world.provision().plan.empty
+    calls = world.simulated.calls()
+    assert calls.pop("GET /nodes/{node}/qemu/{vmid}/config") == 4  # three guests and the template
+    assert set(calls.values()) == {1}
+    assert len(calls) <= 6
 
 
 def test_each_guest_has_its_own_pinned_key(world: World) -> None:

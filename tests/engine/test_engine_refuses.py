@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Set
 from dataclasses import replace
 
 import pytest
@@ -99,11 +100,20 @@ def test_an_unreachable_hypervisor(world: World) -> None:
 def test_an_address_that_already_answers_costs_only_that_guest(world: World) -> None:
     world.wire.strangers = ("198.18.99.31",)
     done = world.provision()
-    assert "something already has its address: 198.18.99.31 answers ping; nothing was made" in str(only_error(done))
-    assert world.vmids() == [130, 132, 9000]
+    assert "something already has its address: 198.18.99.31 answers ping; it was not started" in str(only_error(done))
+    assert [world.config(vmid)["status"] for vmid in (130, 131, 132)] == ["running", "stopped", "running"]
     world.wire.strangers = ()
     assert_all_made(world.provision())
+    assert read_tasks(world).count("qmclone") == 3
     assert world.plan_is_empty()
+
+
+def test_a_guest_without_its_reservation_stops_everything(world: World) -> None:
+    def ready(guests: Set[str]) -> None:
+        assert guests == {"metrics-vm01", "logs-vm01", "alerting-vm01"}
+        raise Unsafe(tried="provision", on="lab", happened="no reservation; nothing was created", do="apply it")
+
+    assert_refused(world, Unsafe, "no reservation", ready=ready)
 
 
 def test_a_lock_of_a_dead_run_is_no_lock(world: World) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from harness.contract import BackupJob, Contract
 from harness.engine import GuestResult
 from harness.engine.first_backups import first_backups, unsaved
-from tests.engine.world import World
-from tests.recovery.driving import archives, back_up, tools
+from tests.engine.world import World, read_tasks
+from tests.recovery.driving import archives, back_up, edit, tools
 
 JOB = BackupJob("nightly", "local", "02:00", {"last": 3})
 
@@ -47,13 +47,41 @@ def test_where_no_backup_job_is_declared_nobody_wants_one(world: World) -> None:
     assert world.simulated.writes() == 0
 
 
-def test_after_a_failure_nothing_else_is_tried(world: World) -> None:
+def test_all_of_them_are_one_task(world: World) -> None:
+    assert len(give(world)) == 3
+    assert read_tasks(world).count("vzdump") == 1
+
+
+def test_a_task_that_fails_is_every_guests_failure(world: World) -> None:
     world.simulated.fault(kind="task-fail", task="vzdump", text="no space left on device")
-    first, *others = give(world)
-    assert first.outcome == "failed"
-    assert "no space left on device" in str(first.error)
-    assert {(result.outcome, result.error) for result in others} == {("failed", None)}
-    assert archives(world, 1) == []
+    failed = give(world)
+    assert len(failed) == len(world.contract.guests)
+    for number, result in enumerate(failed):
+        assert result.outcome == "failed"
+        assert "no space left on device" in str(result.error)
+        assert archives(world, number) == []
+
+
+def test_one_that_fails_in_the_task_is_not_the_others_failure(world: World) -> None:
+    world.simulated.control(op="remove-volume", volid=str(world.config(131)["scsi0"]).partition(",")[0])
+    done = give(world)
+    assert [result.outcome for result in done] == ["saved", "failed", "saved"]
+    assert "Could not back up on logs-vm01 (VM 131): Backup of VM 131 failed - " in str(done[1].error)
+    assert [len(archives(world, number)) for number in range(3)] == [1, 0, 1]
+
+
+def test_one_that_is_locked_is_not_the_others_failure(world: World) -> None:
+    edit(world, 131, lock="snapshot")
+    done = give(world)
+    assert [result.outcome for result in done] == ["saved", "failed", "saved"]
+    assert "it is locked (snapshot)" in str(done[1].error)
+
+
+def test_a_lost_answer_makes_no_second_task(world: World) -> None:
+    world.simulated.fault(method="POST", path="/vzdump$", times=1, kind="596")
+    done = give(world)
+    assert [(result.outcome, str(result.error)) for result in done] == [("saved", "None")] * 3
+    assert read_tasks(world).count("vzdump") == 1
 
 
 def test_a_backup_that_runs_already_is_waited_for(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,7 +102,7 @@ class BenchWorld:
             raise Unreachable(tried="read the SSH banner", on=guest.name, happened="no route to host", do="wait")
         return "SSH-2.0-OpenSSH_9.2p1 Debian-2"
 
-    def _host_keys(self, guest: Guest) -> frozenset[HostKey]:
+    def _host_keys(self, guest: Guest, _: Set[str] = frozenset()) -> frozenset[HostKey]:
         self._banner(guest)
         return frozenset({key_of("template")})
 

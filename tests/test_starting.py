@@ -1,0 +1,51 @@
+"""A command imports what it needs and nothing else: who only asks for a list waits for no API, no DNS and no report."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OUTER_WORLD = {"requests", "urllib3", "proxmoxer", "dns", "testinfra", "ansible", "ansible_runner"}
+FOR_PEOPLE = {"rich", "jinja2", "pytest"}
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Every module that was loaded, by its full name."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+def parts(modules: set[str]) -> set[str]:
+    """`harness.pve.client` is of the part `pve`."""
+    return {name.split(".")[1] for name in modules if name.startswith("harness.")}
+
+
+def test_a_list_of_the_tasks_needs_invoke_alone() -> None:
+    loaded = imported_by("-m", "invoke", "--search-root", str(ROOT), "--list")
+    installed = {path.name.partition(".")[0] for path in Path(pytest.__file__).parent.parent.iterdir()}
+    # Invoke's own YAML looks whether the installed one can do it faster.
+    assert packages(loaded) & (installed | {"harness"}) <= {"invoke", "yaml", "_distutils_hack"}
+
+
+def test_checking_the_inventory_opens_no_site() -> None:
+    loaded = imported_by("-m", "invoke", "--search-root", str(ROOT), "inventory.check", "--site", "lab")
+    assert parts(loaded) == {"answer", "commands", "contract", "errors", "identity", "inventory"}
+    assert packages(loaded) & (OUTER_WORLD | FOR_PEOPLE) == set()
+
+
+def test_provision_imports_nothing_to_draw_and_no_other_router() -> None:
+    loaded = imported_by("-c", "import harness.commands.provision")
+    assert packages(loaded) & ({"dns", "ansible", "ansible_runner"} | FOR_PEOPLE) == set()
+    assert loaded & {"harness.routers.opnsense", "harness.routers.vyos"} == set()
+    assert parts(loaded) & {"verify", "preflight", "drills", "templates", "nested", "instance", "bootstrap"} == set()
