@@ -16,7 +16,7 @@ from benchmarks.place import ROOT, Place, run_program
 from benchmarks.turns import Contender
 from harness import lab
 from harness.contract import SecretRef
-from harness.remote import personalise
+from harness.remote import personalise, ssh
 
 HERE = Path(__file__).parent
 VENV = ROOT / ".venv-benchmarks"
@@ -61,7 +61,12 @@ def serverspec_contender(place: Place, files: Files) -> Contender:
         shutil.rmtree(seen, ignore_errors=True)
         seen.mkdir()
 
-    environment = {"EXPECTED": str(files.expected), "SSH_CONFIG": str(files.single), "SEEN": str(seen)}
+    environment = {
+        "EXPECTED": str(files.expected),
+        "SSH_CONFIG": str(files.single),
+        "SEEN": str(seen),
+        "KNOWN_HOSTS": ":".join(map(str, _known_hosts(place))),
+    }
     return Contender(
         "serverspec",
         "serverspec, one process per host",
@@ -141,6 +146,8 @@ def _door(place: Place) -> dict[str, Any]:
         # A tool that cannot pin a fingerprint has nothing to check it by.
         "validate_certs": ca_file is not None,
     }
+    if there:
+        told |= {"root_user": there.root_user, "root_password_file": there.root_password_file}
     for purpose, token in api.tokens.items():
         user, _, name = token.id.partition("!")
         secret = token.secret.value if isinstance(token.secret, SecretRef) and token.secret.kind == "file" else ""
@@ -156,6 +163,11 @@ def _ssh_arguments(files: Files, folder: Path, *, provisions: bool) -> str:
     """Shared connections, as Ansible has them by default; what it provisions it must trust at first sight."""
     first = f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={folder}/known/%n" if provisions else ""
     return f"-F {files.single} -o ControlMaster=auto -o ControlPersist=60s {first}".strip()
+
+
+def _known_hosts(place: Place) -> list[Path]:
+    logins = ssh.site_logins(place.contract)
+    return list(dict.fromkeys(file for login in logins for file in login.known_hosts))
 
 
 def _found(pattern: str, said: str) -> str:

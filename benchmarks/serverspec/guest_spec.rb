@@ -72,7 +72,7 @@ guest['services'].each do |wanted|
 
   wanted['tcp'].each do |number|
     describe port(number) do
-      it { should be_listening.with('tcp') }
+      it { should be_listening }
     end
   end
 

@@ -12,6 +12,7 @@ HOST = ENV.fetch('TARGET_HOST')
 set :backend, :ssh
 set :host, HOST
 set :ssh_options, Net::SSH::Config.for(HOST, [ENV.fetch('SSH_CONFIG')]).merge(
+  user_known_hosts_file: ENV.fetch('KNOWN_HOSTS').split(':'), # net-ssh takes no list from the file
   verify_host_key: :always, auth_methods: ['publickey'], use_agent: false
 )
 set :disable_sudo, true

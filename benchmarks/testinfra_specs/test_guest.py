@@ -114,6 +114,10 @@ def test_units_start_with_the_guest(host: Host, guest: Guest) -> None:
 def test_ports_are_open(host: Host, guest: Guest) -> None:
     for service in guest["services"]:
         for port in service["tcp"]:
-            assert host.socket(f"tcp://{guest['address']}:{port}").is_listening
+            assert is_open(host, "tcp", port)
         for port in service["udp"]:
-            assert host.socket(f"udp://{guest['address']}:{port}").is_listening
+            assert is_open(host, "udp", port)
+
+
+def is_open(host: Host, protocol: str, port: int) -> bool:
+    return any(host.socket(f"{protocol}://{at}:{port}").is_listening for at in ("0.0.0.0", "::"))  # noqa: S104 - asked, not bound
