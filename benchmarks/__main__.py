@@ -39,7 +39,7 @@ def main() -> int:
     write_json(results, asked.json, goals)
     if asked.svg:
         asked.svg.write_text(render_svg(results, titles))
-    return 1 if any(goal.reached is False for goal in goals) else 0
+    return 2 if results.failed else 1 if any(goal.reached is False for goal in goals) else 0
 
 
 def _measure(
@@ -50,8 +50,7 @@ def _measure(
         contenders, lacks = choose(bench, frozenset(asked.only))
         results = kept or Results(asked.site, asked.latency, len(place.contract.guests))
         results.left_out = lacks
-        guests = frozenset(guest.name for guest in place.contract.guests)
-        meter = ServerCounts(opened, guests, place.contract.hypervisor.name, place.in_lab)
+        meter = ServerCounts(opened, place.contract.hypervisor.name, place.in_lab)
         bounds = Bounds(asked.runs, asked.minutes * 60)
         take_turns(
             contenders,

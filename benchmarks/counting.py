@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,19 +20,15 @@ _JOURNAL = "journalctl --merge --no-pager --quiet --identifier=sshd --identifier
 _CURSOR = f"{_JOURNAL} --lines=0 --show-cursor"
 _ACCESS_LOG = "/var/log/pveproxy/access.log"
 # What sshd says; commands only where its LogLevel is VERBOSE, as in the lab.
-_LOGIN = re.compile(r"Accepted \S+ for \S+ from \S+ port (\d+)")
-_COMMAND = re.compile(r"Starting session: \S+ .*from \S+ port (\d+)")
+LOGIN = re.compile(r"Accepted \S+ for \S+ from \S+ port (\d+)")
+COMMAND = re.compile(r"Starting session: \S+ .*from \S+ port (\d+)")
 
 
 @dataclass
 class ServerCounts:
-    """The counts of a site's servers between `start` and `read`; its own looks are not counted.
-
-    `logged` says that every sshd of the site logs commands, not logins alone.
-    """
+    """The counts of a site's servers between `start` and `read`; its own looks are not counted."""
 
     opened: Connections
-    guests: frozenset[str]
     hypervisor: str
     in_lab: bool
     _cursors: dict[str, str] = field(default_factory=dict)
@@ -50,8 +46,8 @@ class ServerCounts:
     def read(self) -> Cost:
         calls, writes = self._api()
         told = self._ask_all({name: f"{self._root(name)}{_JOURNAL} {self._since(name)}" for name in self.opened.logins})
-        logins = self._count(_LOGIN, told)
-        commands = self._count(_COMMAND, told)
+        logins = count_foreign(LOGIN, told, self._own_ports)
+        commands = count_foreign(COMMAND, told, self._own_ports)
         return Cost(calls, writes, logins, commands if self.in_lab or commands else None)
 
     def _root(self, name: str) -> str:
@@ -60,10 +56,6 @@ class ServerCounts:
     def _since(self, name: str) -> str:
         """A host that was not there at the start has said everything since then."""
         return f"--after-cursor={shlex.quote(self._cursors[name])}" if name in self._cursors else ""
-
-    def _count(self, pattern: re.Pattern[str], told: Mapping[str, str]) -> int:
-        found = ((name, int(port)) for name, text in told.items() for port in pattern.findall(text))
-        return sum(one not in self._own_ports for one in found)
 
     def _api(self) -> tuple[int | None, int | None]:
         if self.in_lab:
@@ -94,6 +86,12 @@ class ServerCounts:
             return None
         self._own_ports.add((name, int(found[1])))
         return ended.stdout
+
+
+def count_foreign(pattern: re.Pattern[str], told: Mapping[str, str], own: Set[tuple[str, int]]) -> int:
+    """How often the hosts told of it, but for what came from our own ports."""
+    found = ((name, int(port)) for name, text in told.items() for port in pattern.findall(text))
+    return sum(one not in own for one in found)
 
 
 def plain_config(opened: Connections, folder: Path, *, control_path: bool) -> Path:

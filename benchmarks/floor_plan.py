@@ -27,7 +27,7 @@ ONCE = (
     *("/nodes/{node}/network?type=bridge", "/nodes/{node}/disks/list", "/nodes/{node}/qemu", "/nodes/{node}/lxc"),
     "/nodes/{node}/time",
 )
-PER_GUEST = ("config", "pending")
+PER_GUEST = ("pending",)  # the values in force are in it, too
 MARK = "floor"
 
 

@@ -40,6 +40,7 @@ class Results:
     guests: int
     runs: dict[str, list[Run]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # contender -> why it was not run
+    failed: dict[str, str] = field(default_factory=dict)  # contender -> what it said; its time means nothing
 
     def add(self, name: str, run: Run) -> None:
         self.runs.setdefault(name, []).append(run)
@@ -131,4 +132,4 @@ def read_json(file: Path) -> Results:
         name: [Run(run["seconds"], run["checks"], Cost(**run["cost"])) for run in taken]
         for name, taken in kept["runs"].items()
     }
-    return Results(kept["site"], kept["latency"], kept["guests"], runs, dict(kept["left_out"]))
+    return Results(kept["site"], kept["latency"], kept["guests"], runs)

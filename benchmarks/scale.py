@@ -67,8 +67,8 @@ def main() -> int:
         folder, count = asked.verify
         print(json.dumps(asdict(verify_fleet(Path(folder), int(count)))))
         return 0
-    with tempfile.TemporaryDirectory(prefix="mgmt-scale-") as folder, _simulators(Path(folder)):
-        taken = [_measure(Path(folder), count) for _ in range(asked.runs) for count in (FEW, MANY)]
+    with tempfile.TemporaryDirectory(prefix="mgmt-scale-") as folder, simulators(Path(folder)):
+        taken = [measure(Path(folder), count) for _ in range(asked.runs) for count in (FEW, MANY)]
     return show(taken, asked.json, Console(highlight=False))
 
 
@@ -110,7 +110,7 @@ def verify_fleet(folder: Path, count: int) -> Fleet:
     return Fleet(count, checks, calls, round(seconds, 3), round(memory, 1))
 
 
-def _measure(folder: Path, count: int) -> Fleet:
+def measure(folder: Path, count: int) -> Fleet:
     argv = [sys.executable, "-m", "benchmarks.scale", "--verify", str(folder), str(count)]
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     if ended.returncode:
@@ -120,7 +120,7 @@ def _measure(folder: Path, count: int) -> Fleet:
 
 
 @contextmanager
-def _simulators(folder: Path) -> Iterator[None]:
+def simulators(folder: Path) -> Iterator[None]:
     """MANY of them, a few processes' worth; the ports are in the folder."""
     _write(folder)
     share = MANY // PROCESSES

@@ -41,6 +41,8 @@ def print_table(results: Results, titles: dict[str, str], goals: Sequence[Goal],
     out.print(table)
     for name, why in results.left_out.items():
         out.print(f"left out: {titles.get(name, name)} ({why})", markup=False)
+    for name in results.failed:
+        out.print(f"FAILED: {titles.get(name, name)}", markup=False)
     for goal in goals:
         word = {True: "reached", False: "MISSED", None: ""}[goal.reached]
         out.print(f"  {goal}  {word}", markup=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.results import Cost, Results, Run
+from harness.errors import HarnessError
 
 
 class Failed(Exception):
@@ -51,21 +52,27 @@ def take_turns(
 ) -> None:
     """Each contender once per round. Everybody has a first turn; then only who can be expected to end in time.
 
-    What `results` holds already is not measured again: a run that was cut off goes on from there.
+    What `results` holds already is not measured again: a run that was cut off goes on from there. Who fails has no
+    other turn, and the rest go on.
     """
     began = time.monotonic()
     for number in range(bounds.runs):
         for contender in contenders:
-            if results.count(contender.name) > number:
+            if results.count(contender.name) > number or contender.name in results.failed:
                 continue
             spent = time.monotonic() - began
             if number and spent + (results.median(contender.name) or 0.0) > bounds.seconds:
                 tell(f"{contender.title}: no time for run {number + 1}")
                 continue
-            run = _measure(contender, meter)
-            results.add(contender.name, run)
+            try:
+                run = _measure(contender, meter)
+            except (Failed, HarnessError) as error:
+                results.failed[contender.name] = str(error)
+                tell(f"{contender.title}: {error}")
+            else:
+                results.add(contender.name, run)
+                tell(f"{contender.title}: {run.seconds:.2f} s")
             keep(results)
-            tell(f"{contender.title}: {run.seconds:.2f} s")
 
 
 def _measure(contender: Contender, meter: Meter) -> Run:
