@@ -155,7 +155,7 @@ def show_status(found: LabStatus, out: Console) -> None:
         out.print("The lab is down. Bring it up: ./invoke lab.up")
         return
     out.print(f"The lab is up (site {found.site}): {found.api.url}, fingerprint {found.api.fingerprint}", markup=False)
-    if found.latency != "none":
+    if found.latency is not None and DELAY_S[found.latency]:
         out.print(f"  every frame to it and from it takes {DELAY_S[found.latency] * 1000:g} ms ({found.latency})")
     for host in found.hosts:
         out.print(f"  {host.name:<18} {host.address}", markup=False)

@@ -151,7 +151,7 @@ class LabStatus:
     up: bool
     site: str | None = None
     hypervisor_state: HypervisorState | None = None  # as it was made; what was done to it since then is not told
-    latency: Latency = "none"
+    latency: Latency | None = None
     api: LabApi | None = None
     ssh: LabSsh | None = None
     dns: LabDns | None = None
