@@ -21,7 +21,7 @@ HEADINGS = {
     "provision": "provision {guests} VMs",
     "provision-again": "provision again: nothing to do",
 }
-WIDTH, LABEL, BAR, ROW = 760, 250, 400, 26
+WIDTH, LABEL, BAR, ROW = 800, 310, 350, 26
 
 
 def print_table(results: Results, titles: dict[str, str], goals: Sequence[Goal], out: Console) -> None:
@@ -57,7 +57,7 @@ def render_svg(results: Results, titles: dict[str, str]) -> str:
         if there:
             drawn, y = _draw_group(results, titles, base, there, y)
             parts += drawn
-    note = f"medians, latency {results.latency}, site {results.site}, and how many times this harness's"
+    note = f"Medians of one run at latency {results.latency}, site {results.site}; (n x): n times this harness's."
     parts.append(_text(0, y + 4, note, "note"))
     height = y + 16
     return (
@@ -79,7 +79,7 @@ def _draw_group(
         width = max(1.0, seconds / longest * BAR)
         kind = "ours" if name == base else "floor" if "floor" in name else "other"
         ratio = results.ratio(name, base)
-        said = f"{seconds:.1f} s" + ("" if ratio is None or name == base else f", {ratio:.1f} times")
+        said = f"{seconds:.1f} s" + (f" ({ratio:.1f} x)" if kind == "other" and ratio is not None else "")
         parts.append(_text(LABEL - 8, top + 14, titles.get(name, name), "label"))
         parts.append(f'<rect class="{kind}" x="{LABEL}" y="{top:g}" width="{width:.1f}" height="18" rx="2"/>')
         parts.append(_text(LABEL + width + 6, top + 14, said, "value"))

@@ -44,7 +44,7 @@ def texts(svg: ET.Element) -> list[str]:
 def test_chart_shows_who_was_measured_and_nobody_else() -> None:
     said = texts(drawn(verify=2.0, ansible=50.0))
     assert "this harness: <verify> & more" in said
-    assert "50.0 s, 25.0 times" in said
+    assert "50.0 s (25.0 x)" in said
     assert not any("provision" in text for text in said)
 
 
