@@ -25,7 +25,7 @@ from harness.site import open_contract, open_reader
 ROOT = Path(__file__).resolve().parent.parent
 LAB = "lab"
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE_S = 900.0
+PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,12 @@ class Place:
 def run_program(argv: list[str], environment: dict[str, str], folder: Path = ROOT) -> str:
     """Its standard output; Failed with its last words when it did not end with 0."""
     whole = {"PATH": PATH, "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8", **environment}
-    ended = subprocess.run(argv, env=whole, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    try:
+        ended = subprocess.run(
+            argv, env=whole, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"{' '.join(argv[:6])} did not end within {PATIENCE_S:g} s") from late
     if ended.returncode:
         said = "\n".join((ended.stdout + ended.stderr).splitlines()[-40:])
         raise Failed(f"{' '.join(argv[:6])} ended with {ended.returncode}:\n{said}")

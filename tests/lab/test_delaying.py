@@ -11,7 +11,7 @@ import pytest
 from harness import lab
 from harness.lab import DELAY_S, LabSpec, LabStatus
 from harness.lab.delaying import Line
-from tests.lab.client import METRICS, Api, shell
+from tests.lab.client import METRICS, Api, shell, wait
 
 
 def test_frame_leaves_when_its_time_has_come_and_not_before() -> None:
@@ -68,6 +68,8 @@ def test_lab_can_be_put_further_away_while_its_guests_run(metrics: Api, running_
 def test_lab_whose_cable_is_dead_is_made_anew(running_lab: LabStatus, spec: LabSpec) -> None:
     lab.up(replace(spec, latency="lan"), progress=print)
     (lab.group_named("mgmt-lab") / "cable/cgroup.kill").write_text("1")
+    wait(lambda: None if lab.status().up else True, deadline_s=5, what="end of the cable")
     anew = lab.up(replace(spec, latency="lan"), progress=print)
     assert anew.up
     assert {host.pid for host in anew.hosts}.isdisjoint(host.pid for host in running_lab.hosts)
+    lab.up(replace(spec, latency="none"), progress=print)  # near again, for the tests after this one
