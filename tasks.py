@@ -463,15 +463,21 @@ def router_apply(
         **SITE,
         **ROUTER,
         "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify",
+        "latency": "how far away it is: none, lan (0.5 ms each way) or wan (20 ms) (default: as it is, or none)",
     },
 )
 def lab_up(
-    _: Context, site: str = "lab", inventory: str | None = None, router: str | None = None, bootstrapped: bool = False
+    _: Context,
+    site: str = "lab",
+    inventory: str | None = None,
+    router: str | None = None,
+    bootstrapped: bool = False,
+    latency: str | None = None,
 ) -> None:
     """Bring the embedded lab up, its hypervisor as the installer leaves it; nothing is done when it is up."""
     from harness.commands.lab import up as run
 
-    _end(run(_folder(inventory), site, router, bootstrapped=bootstrapped))
+    _end(run(_folder(inventory), site, router, bootstrapped=bootstrapped, latency=latency))
 
 
 @task(name="build")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.errors import Invalid
 from harness.lab import (
+    DELAY_S,
     ROUTER_NIC,
     HypervisorState,
     LabMachine,
     LabSpec,
     LabStatus,
     LabTemplate,
+    Latency,
     RouterKind,
     Seed,
     SeedRecord,
@@ -36,14 +39,24 @@ ROUTERS: Mapping[str | None, RouterKind] = {"dnsmasq": "dnsmasq", "opnsense": "k
 
 
 @front
-def up(inventory: Path, site: str, router: str | None = None, *, bootstrapped: bool = False) -> int:
+def up(
+    inventory: Path, site: str, router: str | None = None, *, bootstrapped: bool = False, latency: str | None = None
+) -> int:
     """Bring the lab up; `router` is its router's kind, by default that of the running lab or dnsmasq."""
     out = console()
+    if latency not in (None, *DELAY_S):
+        raise Invalid(
+            tried="bring the lab up",
+            on=f"latency {latency}",
+            happened="there is no such distance",
+            do=f"Use one of: {', '.join(DELAY_S)}",
+        )
     install_missing(out)
     found = lab.status()  # a lab that took the short cut is left alone: only whoever says so loses it
     kept = found.up and found.hypervisor_state == "bootstrapped"
     state: HypervisorState = "bootstrapped" if bootstrapped or kept else "installed"
-    show_status(start(open_contract(inventory, site, router=router), out, state), out)
+    contract = open_contract(inventory, site, router=router)
+    show_status(start(contract, out, state, latency), out)
     return 0
 
 
@@ -84,9 +97,10 @@ def ssh(name: str) -> int:
     os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
 
 
-def start(contract: Contract, out: Console, state: HypervisorState) -> LabStatus:
+def start(contract: Contract, out: Console, state: HypervisorState, latency: Latency | None = None) -> LabStatus:
     """The lab as the contract describes it, running."""
-    return lab.up(spec_of(contract, state), progress=lambda text: out.print(f"lab: {text}", markup=False))
+    spec = replace(spec_of(contract, state), latency=latency)
+    return lab.up(spec, progress=lambda text: out.print(f"lab: {text}", markup=False))
 
 
 def spec_of(contract: Contract, state: HypervisorState = "installed") -> LabSpec:
@@ -141,6 +155,8 @@ def show_status(found: LabStatus, out: Console) -> None:
         out.print("The lab is down. Bring it up: ./invoke lab.up")
         return
     out.print(f"The lab is up (site {found.site}): {found.api.url}, fingerprint {found.api.fingerprint}", markup=False)
+    if found.latency is not None and DELAY_S[found.latency]:
+        out.print(f"  every frame to it and from it takes {DELAY_S[found.latency] * 1000:g} ms ({found.latency})")
     for host in found.hosts:
         out.print(f"  {host.name:<18} {host.address}", markup=False)
     for guest in found.guests:

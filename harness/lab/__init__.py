@@ -12,16 +12,28 @@ from harness.lab.requirements import missing_packages, missing_requirements, req
 from harness.lab.rootfs import debian_sources
 from harness.lab.router.seed import Seed, SeedRecord, SeedReservation, SeedSubnet
 from harness.lab.segment import end_segment, start_segment
-from harness.lab.spec import ROUTER_NIC, HypervisorState, LabMachine, LabSpec, LabStatus, LabTemplate, RouterKind
+from harness.lab.spec import (
+    DELAY_S,
+    ROUTER_NIC,
+    HypervisorState,
+    LabMachine,
+    LabSpec,
+    LabStatus,
+    LabTemplate,
+    Latency,
+    RouterKind,
+)
 from harness.lab.status import memory_mib, status
 
 __all__ = [
+    "DELAY_S",
     "ROUTER_NIC",
     "HypervisorState",
     "LabMachine",
     "LabSpec",
     "LabStatus",
     "LabTemplate",
+    "Latency",
     "Place",
     "RouterKind",
     "Seed",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.lab import cgroups, machines
 from harness.lab.booting import SSH_PORT, require_booted, wait_booted, wait_listening
+from harness.lab.cable import plug_in, replug
 from harness.lab.credentials import Credentials, make_credentials
 from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervisor, write_router
 from harness.lab.links import remove_link, require_free_network
@@ -19,7 +21,7 @@ from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
-from harness.lab.spec import HypervisorState, LabSpec, LabStatus
+from harness.lab.spec import HypervisorState, LabSpec, LabStatus, Latency
 from harness.lab.status import DNS_PORT, is_whole, status
 from harness.lab.trees import remove_tree, write_tree
 
@@ -39,13 +41,8 @@ def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
             if record is not None:
                 progress("The lab that is there is broken or another one: making it anew")
             _make(spec, progress)
-        elif record.dnsmasq != dict(spec.dnsmasq):
-            progress("Giving the router its new configuration")
-            _change_router(spec, record)
         else:
-            progress("The lab is up already")
-            for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
-                wait_booted(machine)
+            _change(spec, record, progress)
         return status()
 
 
@@ -69,14 +66,31 @@ def _make(spec: LabSpec, progress: Progress) -> None:
     require_free_network(spec)
     try:
         credentials = _prepare(spec, progress)
-        _start(spec, progress)
-        write_record(record_of(spec, credentials.fingerprint))
+        latency = spec.latency or "none"
+        _start(spec, latency, progress)
+        write_record(record_of(spec, latency, credentials.fingerprint))
     except BaseException as error:  # Ctrl-C too: half a lab is of no use to anybody
         try:
             _remove_everything()
         except HarnessError as left:
             error.add_note(str(left))
         raise
+
+
+def _change(spec: LabSpec, record: Record, progress: Progress) -> None:
+    """What can be changed while the lab runs."""
+    latency = spec.latency or record.latency
+    if latency != record.latency:
+        progress(f"Putting the lab at another distance: {latency}")
+        replug(spec, latency)
+        write_record(replace(record, latency=latency))
+    if record.dnsmasq != dict(spec.dnsmasq):
+        progress("Giving the router its new configuration")
+        _change_router(spec, replace(record, latency=latency))
+    elif latency == record.latency:
+        progress("The lab is up already")
+        for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
+            wait_booted(machine)
 
 
 @contextmanager
@@ -117,9 +131,10 @@ def _forget_old_builds(*kept: Path) -> None:
         remove_tree(folder)
 
 
-def _start(spec: LabSpec, progress: Progress) -> None:
+def _start(spec: LabSpec, latency: Latency, progress: Progress) -> None:
     progress(f"Starting router {spec.router.name} and hypervisor {spec.hypervisor.name}")
-    machines.start_switch(spec)
+    machines.start_switch()
+    plug_in(spec, latency)
     both = (spec.router, spec.hypervisor)
     for machine in both:
         machines.start_machine(MACHINES / machine.name)
@@ -148,7 +163,7 @@ def _change_router(spec: LabSpec, record: Record) -> None:
         raise
     machines.run_inside(folder, "systemctl", "restart", "dnsmasq", tried="restart dnsmasq")
     wait_listening(spec.router, DNS_PORT, "dnsmasq")
-    write_record(record_of(spec, record.fingerprint))
+    write_record(record_of(spec, record.latency, record.fingerprint))
 
 
 def _remove_everything() -> None:

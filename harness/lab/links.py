@@ -30,5 +30,5 @@ def require_free_network(spec: LabSpec, place: Place = LAB) -> None:
 
 def remove_link(place: Place = LAB) -> None:
     """Take the link away now; the kernel would do it some time after the lab's last process."""
-    if Path(f"/sys/class/net/{place.link}").exists():
+    if Path(f"/proc/sys/net/ipv4/conf/{place.link}").exists():
         subprocess.run(["ip", "link", "delete", place.link], check=False, capture_output=True, env=environment())

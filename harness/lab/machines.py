@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from ipaddress import IPv4Address
@@ -12,7 +11,6 @@ from harness.errors import HarnessError, TimedOut
 from harness.lab import cgroups
 from harness.lab.commands import environment, last_lines
 from harness.lab.paths import LAB, Place
-from harness.lab.spec import LabSpec
 from harness.wait import wait_until
 
 START_S = 10.0
@@ -25,14 +23,11 @@ def mac_of(address: IPv4Address) -> str:
     return f"02:99:{address.packed.hex(':')}"
 
 
-def start_switch(spec: LabSpec, place: Place = LAB) -> int:
-    """The bridge everything is plugged into, and the link from it to this machine; the pid in whose network it is."""
+def start_switch(place: Place = LAB) -> int:
+    """The bridge everything is plugged into; the pid in whose network it is."""
     folder = place.machines / SWITCH
     folder.mkdir(parents=True)
-    address = f"{spec.tool_address}/{spec.network.prefixlen}"
-    outside = f"/proc/{os.getpid()}/ns/net"
-    plug = [place.link, mac_of(spec.tool_address), address]
-    launch(folder, ["unshare", "--net", str(place.bin / "switch"), str(folder), outside, *plug], place)
+    launch(folder, ["unshare", "--net", str(place.bin / "switch"), str(folder)], place)
     return wait_started(folder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.lab.paths import RECORD, STATE
 from harness.lab.requirements import require_root
-from harness.lab.spec import HypervisorState, LabSpec
+from harness.lab.spec import HypervisorState, LabSpec, Latency
 from harness.lab.trees import digest_of, write_file
 
 
@@ -27,9 +27,10 @@ class Record:
     made_from: str  # digest of everything that needs a new lab when it changes
     dnsmasq: dict[str, str]
     router_kind: str = "dnsmasq"
+    latency: Latency = "none"
 
 
-def record_of(spec: LabSpec, fingerprint: str) -> Record:
+def record_of(spec: LabSpec, latency: Latency, fingerprint: str) -> Record:
     """What `write_record` is to keep of a lab."""
     return Record(
         site=spec.site,
@@ -42,12 +43,13 @@ def record_of(spec: LabSpec, fingerprint: str) -> Record:
         made_from=made_from(spec),
         dnsmasq=dict(spec.dnsmasq),
         router_kind=spec.router_kind,
+        latency=latency,
     )
 
 
 def made_from(spec: LabSpec) -> str:
-    """The same for two specs that one lab serves both: what the router serves can change while it runs."""
-    fixed = {key: repr(value) for key, value in vars(spec).items() if key not in {"dnsmasq", "router_seed"}}
+    """The same for two specs that one lab serves both: what the router serves and the cable can change meanwhile."""
+    fixed = {key: repr(value) for key, value in vars(spec).items() if key not in {"dnsmasq", "router_seed", "latency"}}
     return digest_of([json.dumps(fixed, sort_keys=True)], Path(__file__).parent)
 
 

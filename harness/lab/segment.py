@@ -7,6 +7,7 @@ from collections.abc import Callable
 from harness.errors import Invalid
 from harness.lab import cgroups, machines
 from harness.lab.booting import SSH_PORT, require_booted, wait_listening
+from harness.lab.cable import plug_in
 from harness.lab.credentials import make_router_keys
 from harness.lab.disks import write_router
 from harness.lab.lifecycle import modes_as_written
@@ -39,7 +40,8 @@ def start_segment(spec: LabSpec, place: Place, authorized_key: str, *, progress:
         keys = make_router_keys(spec.router, authorized_key, place.state / KEYS)
         folder = write_router(spec, keys, rootfs, None, place)
     progress(f"Starting router {spec.router.name}")
-    machines.start_switch(spec, place)
+    machines.start_switch(place)
+    plug_in(spec, "none", place)
     machines.start_machine(folder, place)
     machines.wait_started(folder)
     require_booted(spec.router, place)

@@ -15,6 +15,11 @@ RouterKind = Literal["dnsmasq", "kea", "vyos"]
 # As the installer leaves it, or as bootstrap does: the short cut for whoever tries what comes after bootstrap.
 HypervisorState = Literal["installed", "bootstrapped"]
 
+# How far away the lab is from the machine that runs the tool.
+Latency = Literal["none", "lan", "wan"]
+# Seconds that every frame takes on its way there, and again on its way back.
+DELAY_S: Mapping[Latency, float] = {"none": 0.0, "lan": 0.0005, "wan": 0.02}
+
 
 @dataclass(frozen=True)
 class LabMachine:
@@ -63,6 +68,7 @@ class LabSpec:
     pool: str = "mgmt"
     template: LabTemplate = TEMPLATE
     hypervisor_state: HypervisorState = "installed"
+    latency: Latency | None = None  # as it is, where a lab runs; else none
     root_key: bool = False  # whether the installer was told to let the lab's key in; bootstrap always does
 
 
@@ -145,6 +151,7 @@ class LabStatus:
     up: bool
     site: str | None = None
     hypervisor_state: HypervisorState | None = None  # as it was made; what was done to it since then is not told
+    latency: Latency | None = None
     api: LabApi | None = None
     ssh: LabSsh | None = None
     dns: LabDns | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.lab import cgroups, machines
+from harness.lab.cable import is_plugged
 from harness.lab.credentials import PURPOSES
 from harness.lab.disks import GUESTS_INSIDE
 from harness.lab.paths import MACHINES, SECRETS
@@ -39,6 +40,7 @@ def status() -> LabStatus:
         up=is_whole(record),
         site=record.site,
         hypervisor_state=record.hypervisor_state,
+        latency=record.latency,
         api=_api(record),
         ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
         dns=LabDns(record.router[1], DNS_PORT),
@@ -49,7 +51,9 @@ def status() -> LabStatus:
 
 
 def is_whole(record: Record) -> bool:
-    """Whether the switch and both machines run; a machine that reboots just now counts as running."""
+    """Whether switch, cable and both machines run; a machine that reboots just now counts as running."""
+    if not is_plugged(record.latency):
+        return False
     processes = [MACHINES / "switch/pid", *(MACHINES / name / "supervisor" for name, _ in _hosts(record))]
     return all(machines.alive(process, Path("/proc")) is not None for process in processes)
 

@@ -1,0 +1,61 @@
+"""The chart is a drawing that stands alone, and the log of an sshd is counted as it is written."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from benchmarks.counting import COMMAND, LOGIN, count_foreign
+from benchmarks.results import Cost, Results, Run
+from benchmarks.showing import render_svg
+
+SSHD = """\
+own-port 198.18.99.254 41234 198.18.99.21 22
+Accepted publickey for root from 198.18.99.254 port 41230 ssh2: ED25519 SHA256:YZ
+Starting session: command for root from 198.18.99.254 port 41230 id 0
+Starting session: command for root from 198.18.99.254 port 41230 id 1
+Close session: user root from 198.18.99.254 port 41230 id 0
+Accepted publickey for root from 198.18.99.254 port 41234 ssh2: ED25519 SHA256:YZ
+Starting session: command for root from 198.18.99.254 port 41234 id 0
+"""
+
+
+def test_logins_and_commands_are_counted_without_our_own() -> None:
+    told, own = {"hv01": SSHD, "core-rt01": ""}, {("hv01", 41234)}
+    assert count_foreign(LOGIN, told, own) == 1
+    assert count_foreign(COMMAND, told, own) == 2
+
+
+def test_port_of_another_host_is_not_ours() -> None:
+    assert count_foreign(LOGIN, {"hv01": SSHD}, {("core-rt01", 41234)}) == 2
+
+
+def drawn(**seconds: float) -> ET.Element:
+    results = Results("lab", "lan", 10)
+    for name, value in seconds.items():
+        results.add(name.replace("_", "-"), Run(value, 0, Cost(None, None, None, None)))
+    titles = {"verify": "this harness: <verify> & more"}
+    return ET.fromstring(render_svg(results, titles))  # noqa: S314 - our own text
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [one.text or "" for one in svg.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_chart_shows_who_was_measured_and_nobody_else() -> None:
+    said = texts(drawn(verify=2.0, ansible=50.0))
+    assert "this harness: <verify> & more" in said
+    assert "50.0 s (25.0 x)" in said
+    assert not any("provision" in text for text in said)
+
+
+def test_bars_are_as_long_as_the_times() -> None:
+    bars = {
+        bar.attrib["class"]: float(bar.attrib["width"])
+        for bar in drawn(verify=2.0, ansible=50.0).iter("{http://www.w3.org/2000/svg}rect")
+    }
+    assert round(bars["other"] / bars["ours"]) == 25
+
+
+def test_chart_asks_for_nothing_from_elsewhere() -> None:
+    svg = drawn(verify=1.0)
+    assert not [one for one in svg.iter() if {"href", "src"} & set(one.attrib)]
