@@ -16,7 +16,7 @@ from harness.probing import dhcp
 from harness.pve import wire
 from harness.remote.personalise import render_script
 from harness.secrets import read_secret
-from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts
+from harness.verify import guest_facts, host_facts, host_setup, segment_facts
 from harness.verify.batch import render_batch
 
 # What a hypervisor is asked once, whatever runs on it; {node} is its name.
