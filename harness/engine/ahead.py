@@ -42,6 +42,12 @@ class Ahead:
         found: T = asked.answer
         return found
 
+    def early(self, about: Hashable, look: Callable[[], T], within_s: float) -> T | None:
+        """The same, when it is known by so many seconds after it was asked; None when it is not."""
+        asked = self._begin(about, look)
+        known = asked.known.wait(max(0.0, asked.at + within_s - time.monotonic()))
+        return self.answer(about, look) if known else None
+
     def _begin(self, about: Hashable, look: Callable[[], object]) -> _Asked:
         with self._lock:
             asked = self._asked.get(about)

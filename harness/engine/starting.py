@@ -37,14 +37,11 @@ def start(job: Job, vm: ObservedGuest) -> None:
 
 def _require_free(job: Job) -> None:
     """Whoever has the address would be cut off; only the guest itself, started meanwhile, may be there."""
-    stranger = job.stranger()
-    if stranger is not None and not _runs(job):
-        raise Unsafe(
-            tried="start the guest",
-            on=job.on,
-            happened=f"something already has its address: {stranger}; it was not started",
-            do="Find out what that is and remove it, then run the same command again; or declare another address",
-        )
+    try:
+        job.require_no_stranger("it was not started")
+    except Unsafe:
+        if not _runs(job):
+            raise
 
 
 def _started(job: Job, task: Upid, *, may_fail: bool) -> bool:
