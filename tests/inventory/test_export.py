@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness import inventory
-from harness.commands.inventory import export
+from harness.commands.exporting import export
 from harness.contract import Contract, Record
 from harness.inventory import export_ansible, export_hosts, export_kea
 from harness.lab.router.vyos_commit import check as check_commit
