@@ -31,7 +31,7 @@ DNS_ATTEMPTS = 2
 SILENT = "no answer within the time limit"
 # Three questions, as RFC 5227 wants them; on one segment an answer takes milliseconds.
 ARP_QUESTIONS, ARP_PAUSE_S = 3, 0.2
-_ARP = 0x0806
+_ARP, _ETHERNET = 0x0806, 1
 # The types of key a server may have, and what ssh-keyscan calls them.
 _SCANNED = {
     "ssh-ed25519": "ed25519",
@@ -244,7 +244,7 @@ def answers_at(address: str, timeout_s: float = 1.0, ignored_mac: str | None = N
     if on_link is not None:
         try:
             holder = _ask_by_arp(address, *on_link)
-        except PermissionError:  # not root
+        except OSError:  # not root, or no Ethernet
             pass
         else:
             return f"{address} is held by the NIC {holder} on {on_link[0]} (ARP)" if holder else None
@@ -287,7 +287,9 @@ def _arp_question(address: str, device: str, own: str) -> Iterator[tuple[socket.
     """Where to send it, and the frame."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP)) as wire:
         wire.bind((device, _ARP))
-        mac: bytes = wire.getsockname()[4]
+        *_, hardware, mac = wire.getsockname()
+        if hardware != _ETHERNET:
+            raise OSError(errno.EPROTONOSUPPORT, "no Ethernet", device)
         addresses = (mac, socket.inet_aton(own), b"", socket.inet_aton(address))
         question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, *addresses)
         yield wire, b"\xff" * 6 + mac + struct.pack("!H", _ARP) + question

@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 # An answer older than this is asked for again: a full clone may take longer than what was seen before it stays true.
 FRESH_S = 30.0
+GOODBYE_S = 2.0
 
 
 @dataclass
@@ -28,6 +29,15 @@ class Ahead:
     def __init__(self) -> None:
         self._asked: dict[Hashable, _Asked] = {}
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let what was asked come to its end, for a moment: it may hold connections of its own."""
+        deadline = time.monotonic() + GOODBYE_S
+        for asked in self._asked.values():
+            asked.known.wait(max(0.0, deadline - time.monotonic()))
 
     def ask(self, about: Hashable, look: Callable[[], object]) -> None:
         """Begin to look, unless that has begun lately."""
