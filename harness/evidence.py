@@ -67,12 +67,12 @@ class Evidence:
     facts: list[Fact] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def record(self, source: str, asked: str, answered: str) -> Fact:
-        """Keep one exchange; secrets are dropped and long answers cut on entry."""
+    def record(self, source: str, asked: str, answered: str, at: float | None = None) -> Fact:
+        """Keep one exchange, by default of this moment; secrets are dropped and long answers cut on entry."""
         answer = hide_secrets(answered)
         if len(answer) > ANSWER_LIMIT_CHARS:
             answer = f"{answer[:ANSWER_LIMIT_CHARS]} … ({len(answer)} characters)"
-        fact = Fact(source, hide_secrets(asked), answer, time.time())
+        fact = Fact(source, hide_secrets(asked), answer, time.time() if at is None else at)
         with self._lock:
             self.facts.append(fact)
         return fact

@@ -39,6 +39,7 @@ class ObservedGuest:
     digest: str
     config: Mapping[str, Any]
     source: str
+    pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # PVE's rows by key, where it was asked
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,14 @@ from harness.report import outputs
 from harness.report.background import look_back
 from harness.report.model import Report
 from harness.site import open_contract, open_reader
+from harness.verify.ahead import look_ahead, look_at_everything
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
-from harness.verify.clauses import load_clauses
+from harness.verify.clauses import WHOLE, load_clauses
+from harness.verify.looks import Looks
 from harness.verify.outcome import weigh_phase
 from harness.verify.picture import picture_of
+from harness.verify.planned import NEEDS_SEGMENT, open_trips
 from harness.verify.run_record import RunRecord
 from harness.verify.selection import (
     MARKS,
@@ -34,10 +38,12 @@ from harness.verify.selection import (
     without_empty,
 )
 from harness.verify.site_view import SiteView
-from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE
+from harness.verify.stash import CONTRACT, PINNED, RECORD, REPORT, SITE, TRIPS
+from harness.verify.trips import Trips
 
 pytest_plugins = ["harness.verify.fixtures", "harness.verify.recovery_fixtures"]
 
+TESTINFRA = "pytest11.testinfra"
 CHECKOUT = Path(__file__).resolve().parent.parent
 SELECTING = {
     "--profile": "profile",
@@ -47,7 +53,9 @@ SELECTING = {
 }  # options that choose among the specs
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    # Its fixture `host` would be this very machine; a spec's host is the one its contract is about.
+    pluginmanager.set_blocked(TESTINFRA)
     group = parser.getgroup("contract", "the contract of a site")
     group.addoption("--site", default="lab", help="the site to look at (default: lab)")
     group.addoption("--inventory", type=Path, default=CHECKOUT / "inventory", help="the folder of all sites")
@@ -62,6 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.has_plugin(TESTINFRA):
+        raise pytest.UsageError("testinfra's own plugin was loaded first: load this one with -p harness.pytest_plugin")
     config.addinivalue_line("markers", "clause(id): the promise of clauses.yml this spec proves")
     for name, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
@@ -69,10 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
         record = config.stash[RECORD] = _start(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    view = config.stash[SITE] = _view(record)
+    trips = config.stash.get(TRIPS, None) or open_trips(record.contract, record.looks, record.clauses.file.parent)
+    view = config.stash[SITE] = _view(record, trips)
     config.stash[PINNED] = lambda: read_pin(
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )
+    if TRIPS in config.stash:
+        look_at_everything(view)
     record.count_trips = view.count_trips
     record.list_retries = view.list_retries
     guests = [guest for guest in record.contract.guests if record.guest in (None, guest.name)]
@@ -92,7 +105,10 @@ def _start(config: pytest.Config) -> RunRecord:
     guest = cast("str | None", config.getoption("guest"))
     if guest is not None:
         require_guest(contract, guest)
+    trips = config.stash.get(TRIPS, None)
     return RunRecord(
+        looks=trips.looks if trips else Looks(),
+        started=trips.started if trips else time.monotonic(),
         contract=contract,
         clauses=clauses,
         chosen=chosen,
@@ -125,9 +141,9 @@ def _contract(config: pytest.Config) -> Contract:
     return given or open_contract(config.getoption("inventory"), config.getoption("site"))
 
 
-def _view(record: RunRecord) -> SiteView:
-    """Nothing is contacted yet, and no secret is read: that is left to the first check that needs it."""
-    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence))
+def _view(record: RunRecord, trips: Trips) -> SiteView:
+    """No secret is read: that is left to the first check that needs it."""
+    return SiteView(record.contract, record.looks, lambda evidence: open_reader(record.contract, evidence), trips)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -164,8 +180,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark(spec, record.clauses.by_id[spec.clause])
     wanted = {spec.item.nodeid: spec for spec in specs if is_wanted(spec, chosen=record.chosen, guest=record.guest)}
     config.hook.pytest_deselected(items=[spec.item for spec in specs if spec.item.nodeid not in wanted])
-    items[:] = [spec.item for spec in wanted.values()]
+    # What waits for DHCP servers comes last: until then they have had their time.
+    items[:] = sorted((spec.item for spec in wanted.values()), key=_hears_the_segment)
     record.specs = wanted
+
+
+def _hears_the_segment(item: pytest.Item) -> bool:
+    return bool(NEEDS_SEGMENT & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -191,7 +212,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open every connection at once, before the first check waits for one of them."""
-    if not session.config.option.collectonly and not session.testsfailed:
+    if TRIPS not in session.config.stash and not session.config.option.collectonly and not session.testsfailed:
         _look_ahead(session.config)
     return (yield)
 
@@ -203,7 +224,7 @@ def _look_ahead(config: pytest.Config) -> None:
         asked = {nodeid: names for nodeid, names in asked.items() if "hardware" not in names}
     named = {record.specs[nodeid].guest for nodeid in asked}
     guests = [guest for guest in record.contract.guests if guest.name in named]
-    config.stash[SITE].prefetch(frozenset().union(*asked.values()), guests)
+    look_ahead(config.stash[SITE], frozenset().union(*asked.values()), guests)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -248,7 +269,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
     record = config.stash[RECORD]
     if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         record.problems.append("The run itself broke inside pytest; its trace stands above.")
+    site = config.stash[SITE]
+    site.settle()
     report = config.stash[REPORT] = record.report()
+    everything = record.whole and not record.selection and record.profile == WHOLE
+    site.trips.remember(whole=everything and not record.left)
     session.exitstatus = report.exit_status
     _write(config, report)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,32 +12,24 @@ from harness.contract import Contract, Guest, Mac, SecretRef
 from harness.engine.proving import ServiceLooks
 from harness.errors import Invalid, Missing, Refused
 from harness.evidence import Evidence, Secret
-from harness.inventory import load, resolve
-from harness.lab import router_variables, running_router
 from harness.lab.paths import STATE as LAB_STATE
+from harness.opening import CHECKOUT, open_contract, state_folder
 from harness.probing import dhcp
 from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
 from harness.routers import CoreRouter
 from harness.secrets import read_secret
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-
-
-def state_folder(site: str) -> Path:
-    """Where this machine keeps what it learned of a site: journal, host keys, reports."""
-    root = os.environ.get("MGMT_HARNESS_STATE")
-    return (Path(root).expanduser() if root else CHECKOUT / ".state") / site
-
-
-def open_contract(inventory: Path, site: str, *, router: str | None = None) -> Contract:
-    """The site's contract; Invalid names the first mistake of the inventory.
-
-    The lab's router comes in several kinds: the running lab's, or the one named here.
-    """
-    kind = router or running_router(site)
-    over = router_variables(kind) if kind else None
-    return resolve(load(inventory, site, over=over), state_dir=state_folder(site))
+__all__ = [
+    "CHECKOUT",
+    "lease_of",
+    "open_contract",
+    "open_reader",
+    "open_router",
+    "open_service_looks",
+    "open_writer",
+    "state_folder",
+]
 
 
 def open_reader(contract: Contract, evidence: Evidence | None = None, *, purpose: Purpose = "verify") -> Client:

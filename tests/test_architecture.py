@@ -21,6 +21,7 @@ COMPOSITION = {
     "report",
     "pytest_plugin",
     "site",
+    "opening",
     "preflight",
     "importing",
     "bootstrap",

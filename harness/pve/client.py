@@ -101,6 +101,7 @@ class Client:
         for _ in range(IN_FLIGHT):
             self._idle.put(None)
         self._kept: dict[str, Any] = {}
+        self._asking: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._patience = Patience()
 
@@ -113,9 +114,15 @@ class Client:
         A read whose answer was lost, or that met a lock, is asked again a few times; the record says so.
         """
         asked = f"GET {path}" + (f"?{urlencode(encode(params))}" if params else "")
-        if cached and asked in self._kept:
-            return self._kept[asked]
-        data = self._patience.with_read(lambda: self._send("GET", path, params or {}), asked, self.note)
+        if not cached:
+            return self._ask(asked, path, params or {})
+        with self._lock:
+            one_at_a_time = self._asking.setdefault(asked, threading.Lock())
+        with one_at_a_time:  # who comes second waits for the first one's answer instead of asking again
+            return self._kept[asked] if asked in self._kept else self._ask(asked, path, params or {})
+
+    def _ask(self, asked: str, path: str, params: Mapping[str, Any]) -> Any:
+        data = self._patience.with_read(lambda: self._send("GET", path, params), asked, self.note)
         self._kept[asked] = data
         if self._evidence is not None:
             self._evidence.record("api", asked, json.dumps(data, separators=(",", ":"), ensure_ascii=False))

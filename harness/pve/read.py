@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,10 +107,13 @@ def read_cluster(client: Client) -> ObservedCluster:
     )
 
 
-def read_guests(client: Client, node: str, *, pool: str | None = None) -> tuple[ObservedGuest, ...]:
+def read_guests(
+    client: Client, node: str, *, pool: str | None = None, waiting: Container[int] = ()
+) -> tuple[ObservedGuest, ...]:
     """Every VM of the node, or, for a credential that only sees a pool, every VM of that pool; by VMID.
 
-    The list carries the live state; only the configurations are read one by one.
+    The list carries the live state; only the configurations are read one by one, those of VMs in `waiting` with the
+    changes that wait for a restart.
     """
     permissions = read_permissions(client)
     if pool is None or not permissions.has(f"/pool/{pool}", "VM.Audit"):
@@ -118,7 +121,7 @@ def read_guests(client: Client, node: str, *, pool: str | None = None) -> tuple[
         if not permissions.has("/vms", "VM.Audit"):
             permissions.need(at, "VM.Audit", to="list the VMs")
     listed = sorted(client.get(f"/nodes/{node}/qemu"), key=lambda entry: int(entry["vmid"]))
-    guests = in_flight(lambda entry: _guest_of_entry(client, node, entry), listed)
+    guests = in_flight(lambda entry: _guest_of_entry(client, node, entry, waiting), listed)
     return tuple(guest for guest in guests if guest is not None)
 
 
@@ -222,13 +225,25 @@ def guest_of(vmid: int, config: Mapping[str, Any], status: str, source: str) -> 
     )
 
 
-def _guest_of_entry(client: Client, node: str, entry: Mapping[str, Any]) -> ObservedGuest | None:
-    path = f"/nodes/{node}/qemu/{entry['vmid']}/config"
+def _guest_of_entry(
+    client: Client, node: str, entry: Mapping[str, Any], waiting: Container[int]
+) -> ObservedGuest | None:
+    vmid, status = int(entry["vmid"]), str(entry.get("status", "unknown"))
+    asked = "pending" if vmid in waiting else "config"
+    path = f"/nodes/{node}/qemu/{vmid}/{asked}"
     try:
-        config = client.get(path)
+        answer = client.get(path)
     except Absent:  # deleted between the list and this
         return None
-    return guest_of(int(entry["vmid"]), config, str(entry.get("status", "unknown")), f"GET {path}")
+    if asked == "config":
+        return guest_of(vmid, answer, status, f"GET {path}")
+    rows = {str(row["key"]): row for row in answer}
+    return replace(guest_of(vmid, config_of(rows), status, f"GET {path}"), pending=rows)
+
+
+def config_of(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What PVE's own /config says: the values that wait for a restart stand in for those in force."""
+    return {key: row.get("pending", row.get("value")) for key, row in rows.items() if not row.get("delete")}
 
 
 def _storages(client: Client, node: str) -> tuple[ObservedStorage, ...]:

@@ -26,7 +26,12 @@ def open_host(
 
     Made without testinfra.get_host: that one caches hosts, and what they found out, for the life of the process.
     """
-    backend = _RecordedSsh(runner(opened, name, evidence=evidence, source=source, timeout_s=timeout_s), name, sudo)
+    return make_host(runner(opened, name, evidence=evidence, source=source, timeout_s=timeout_s), name, sudo=sudo)
+
+
+def make_host(ask: Runner, name: str, *, sudo: bool = False) -> Host:
+    """A testinfra host whose commands `ask` answers."""
+    backend = _RecordedSsh(ask, name, sudo)
     host = Host(backend)
     backend.set_host(host)
     return host
@@ -44,7 +49,7 @@ def runner(
         except errors.HarnessError as failure:
             evidence.record(source, asked, f"no answer: {failure}")
             raise
-        evidence.record(source, asked, _said(result))
+        evidence.record(source, asked, show_result(result))
         return result
 
     return recorded
@@ -55,7 +60,8 @@ def as_root(command: str, user: str = "root") -> str:
     return f"sudo -n -u {shlex.quote(user)} /bin/sh -c {shlex.quote(command)}"
 
 
-def _said(result: Result) -> str:
+def show_result(result: Result) -> str:
+    """Exit status and what was said, as evidence."""
     parts = [f"rc {result.rc}", result.stdout.strip(), result.stderr.strip()]
     return "\n".join(part for part in parts if part)
 

@@ -12,11 +12,13 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import stat
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,8 @@ KILL_AFTER_S = 2
 # sun_path holds 108 bytes; ssh adds "/" and 40 hex digits (%C), and "." and 16 random ones while it makes the socket.
 LONGEST_DIRECTORY = 108 - 1 - 1 - 40 - 17
 DIRECTORY_PREFIX = "mgmt-ssh-"
+# OpenSSH's PROTOCOL.mux.
+MUX_HELLO, MUX_TERMINATE, MUX_VERSION = 0x00000001, 0x10000005, 4
 
 _STATUS = re.compile(r"mgmt-harness-exit=(\d+)\n")
 # $1 is the command. The status line is written only when the command itself has ended.
@@ -262,11 +266,18 @@ def _alive(pid: int) -> bool:
 
 
 def _end(directory: Path) -> None:
-    sockets = [path for path in directory.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)]
-    for socket in sockets:
-        # The host's name is not used with -O when the socket is given; a master that is gone already is no failure.
-        argv = ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "any"]
-        subprocess.run(argv, capture_output=True, timeout=CONNECT_TIMEOUT_S, check=False)
+    for path in [path for path in directory.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)]:
+        _end_master(path)
         # The master removes it too, a moment later.
-        socket.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     shutil.rmtree(directory)
+
+
+def _end_master(path: Path) -> None:
+    """What `ssh -O exit` says, without a program for each of a dozen hosts; one that is gone already is no failure."""
+    with socket.socket(socket.AF_UNIX) as master, suppress(OSError):
+        master.settimeout(CONNECT_TIMEOUT_S)
+        master.connect(str(path))
+        master.sendall(struct.pack("!III", 8, MUX_HELLO, MUX_VERSION) + struct.pack("!III", 8, MUX_TERMINATE, 0))
+        while master.recv(4096):
+            pass  # its own greeting; it is gone when the line is

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from harness.evidence import Fact
@@ -71,20 +73,33 @@ class Vm:
     counts: dict[Verdict, int]
 
 
+class _Compiled(BytecodeCache):
+    """The templates as this process has compiled them: that takes as long as to fill them."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._held:
+            bucket.bytecode_from_string(self._held[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._held[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
+def prepare() -> None:
+    """Compile the templates, for whoever has time for it before there is a report."""
+    environment = _environment(datetime.now().astimezone())
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+
+
 def render_html(report: Report, background: Background = NOTHING) -> str:
     """The report as text of an HTML document."""
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(clock=_clock, answer=_answer, specs=_specs, promise=promise_of, marked=_marked)
-    environment.filters.update(duration=duration, gather=gather, in_words=in_words, counted=counted)
-    now = report.started_at
-    environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
-    environment.tests["told_by_a_check"] = _is_told_by_a_check
+    environment = _environment(report.started_at)
     return environment.get_template("report.html").render(
         report=report,
         background=background,
@@ -100,6 +115,22 @@ def render_html(report: Report, background: Background = NOTHING) -> str:
         drawings=[drawing for size in (WIDE, NARROW) if (drawing := draw(report, size))],
         chart=measure(background.builds),
     )
+
+
+def _environment(now: datetime) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
+    )
+    environment.filters.update(clock=_clock, answer=_answer, specs=_specs, promise=promise_of, marked=_marked)
+    environment.filters.update(duration=duration, gather=gather, in_words=in_words, counted=counted)
+    environment.filters.update(ago=lambda moment: age(moment, now), left=lambda until: days_left(until, _day(now)))
+    environment.tests["told_by_a_check"] = _is_told_by_a_check
+    return environment
 
 
 def _grouped(report: Report) -> list[tuple[str, str, list[ClauseResult]]]:
@@ -151,8 +182,12 @@ def _marked(text: str) -> Markup:
 
 
 def _answer(fact: Fact) -> str:
+    return _in_lines(fact.answered)
+
+
+@lru_cache(maxsize=4096)  # dozens of checks stand on the same answer
+def _in_lines(text: str) -> str:
     """JSON in lines that can be read; anything else, and JSON that was cut, as it came."""
-    text = fact.answered
     if text[:1] in ("{", "["):
         try:
             return json.dumps(json.loads(text), indent=1, ensure_ascii=False)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from harness.verify.run import VerifyOptions, main, run_verify
+from harness.verify.options import VerifyOptions
 
-__all__ = ["VerifyOptions", "main", "run_verify"]
+__all__ = ["VerifyOptions"]

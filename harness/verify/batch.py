@@ -1,4 +1,4 @@
-"""Ask a host everything in one round trip, and keep each answer apart with its own evidence."""
+"""Ask a host many questions in one round trip, and keep each answer apart with its own evidence."""
 
 from __future__ import annotations
 
@@ -68,8 +68,25 @@ def take_answers(
     note: Callable[[Fact], None],
 ) -> Answers:
     """Run all `commands` on `host` in one call of `run`."""
-    mark = f"mgmt-{secrets.token_hex(6)}"
+    mark = new_mark()
     said = parse_batch(run(render_batch(commands, mark)).stdout, mark)
+    return sort_answers(host, commands, said, source=source, evidence=evidence, note=note)
+
+
+def sort_answers(
+    host: str,
+    commands: Mapping[str, str],
+    said: Mapping[str, tuple[int, str]],
+    *,
+    source: str,
+    evidence: Evidence,
+    note: Callable[[Fact], None],
+    at: float | None = None,
+) -> Answers:
+    """Each command with what was said to it, as evidence of its own; TimedOut when one is missing.
+
+    `at` is when that was, for answers that have been here for a while.
+    """
     if missing := [name for name in commands if name not in said]:
         raise TimedOut(
             tried="read the facts",
@@ -78,10 +95,15 @@ def take_answers(
             do="Look whether the host is overloaded or restarting, and run again",
         )
     answers = {
-        name: Answer(command, *said[name], evidence.record(source, f"{host}: {command}", _shown(*said[name])))
+        name: Answer(command, *said[name], evidence.record(source, f"{host}: {command}", _shown(*said[name]), at))
         for name, command in commands.items()
     }
     return Answers(host, answers, note)
+
+
+def new_mark() -> str:
+    """What no command says by chance."""
+    return f"mgmt-{secrets.token_hex(6)}"
 
 
 def render_batch(commands: Mapping[str, str], mark: str) -> str:
@@ -95,10 +117,15 @@ def render_batch(commands: Mapping[str, str], mark: str) -> str:
 
 def parse_batch(text: str, mark: str) -> dict[str, tuple[int, str]]:
     """Exit status and output by name; a command that was cut off is left out."""
+    return {name: (rc, output.strip("\n")) for name, (rc, output) in parse_frames(text, mark).items()}
+
+
+def parse_frames(text: str, mark: str) -> dict[str, tuple[int, str]]:
+    """The same with the output as it was, to the last line break."""
     frame = re.compile(
         rf"^{re.escape(mark)} (?P<name>[\w-]+)\n(?P<output>.*?)\n{re.escape(mark)} end (?P<rc>\d+)$", re.M | re.S
     )
-    return {found["name"]: (int(found["rc"]), found["output"].strip("\n")) for found in frame.finditer(text)}
+    return {found["name"]: (int(found["rc"]), found["output"]) for found in frame.finditer(text)}
 
 
 def _shown(rc: int, output: str) -> str:

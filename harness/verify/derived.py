@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from datetime import date
-from ipaddress import IPv4Address
 from typing import Any
 
 from harness.contract import Contract, Guest
@@ -85,16 +84,6 @@ def wrong_leases(contract: Contract, router: ObservedRouter, guest: Guest, now: 
     """Leases that give the guest's MAC another address, or its address to another MAC."""
     found = compare(contract, router, now=now).differences
     return tuple(one.seen for one in found if one.kind == "lease" and one.host == guest.name)
-
-
-def hosts_beside(contract: Contract, guests: Sequence[Guest]) -> tuple[str, ...]:
-    """Every declared address in the segments of these guests that is no guest's."""
-    segments = {guest.nic.segment.subnet for guest in guests}
-    theirs = {guest.nic.address.ip for guest in contract.guests}
-    declared = {IPv4Address(record.target) for record in contract.records if record.type == "A"}
-    declared |= {guest.nic.segment.gateway for guest in guests}
-    beside = (one for one in sorted(declared - theirs) if any(one in subnet for subnet in segments))
-    return tuple(map(str, beside))
 
 
 def dhcp_server_of(contract: Contract) -> str:

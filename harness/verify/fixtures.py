@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from testinfra.host import Host
 
 from harness.contract import Bridge, Contract, Guest, Hardware, Hypervisor, Template
 from harness.errors import HarnessError, Refused
@@ -250,8 +251,8 @@ def vm(site: SiteView, guest: Guest, expect: Expect) -> ObservedGuest:
 
 
 @pytest.fixture
-def waiting_nics(site: SiteView, vm: ObservedGuest, guest: Guest) -> dict[str, str]:
-    return derived.waiting_macs(site.pending(vm.vmid), guest)
+def waiting_nics(vm: ObservedGuest, guest: Guest) -> dict[str, str]:
+    return derived.waiting_macs(vm.pending, guest)
 
 
 @pytest.fixture
@@ -297,6 +298,16 @@ def tenanted(site: SiteView, vms: tuple[ObservedGuest, ...]) -> tuple[str, ...]:
 def tenant_storages(site: SiteView, contract: Contract) -> tuple[str, ...]:
     words = derived.tenant_words(contract)
     return tuple(f"{name} at {server}" for name, server in site.storage_servers().items() if server in words)
+
+
+# --- any machine, in testinfra's words ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, site: SiteView) -> Host:
+    """The machine a spec is about, as testinfra sees it: the guest where the spec takes one, else the hypervisor."""
+    about_guest = "guest" in request.fixturenames
+    return site.machine(request.getfixturevalue("guest") if about_guest else None)
 
 
 # --- guests from inside ------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
+from harness.contract import Guest
 from harness.errors import Unreachable
 from harness.verify.batch import Answers
 
@@ -55,6 +56,11 @@ _UNITS = """for pause in 0 0.1 0.2 0.4 0.8 1.6 3.2; do
   sleep $pause; systemctl show -p ActiveState --value -- {units} | grep -qx activating || break
 done
 systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,TriggeredBy -- {units}"""
+
+
+def questions(guest: Guest) -> dict[str, str]:
+    """All that is asked of this guest."""
+    return COMMANDS | unit_commands([service.unit for service in guest.services])
 
 
 def unit_commands(units: Sequence[str]) -> dict[str, str]:

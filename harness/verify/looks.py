@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -34,6 +34,8 @@ class Looks:
         self._lock = threading.Lock()
         self._used: dict[Fact, None] = {}
         self._closed = False
+        self._begun: list[tuple[threading.Thread, ThreadPoolExecutor]] = []
+        self._thread = threading.local()
 
     def close(self) -> None:
         """From now on only what was looked at can be had: a question nobody asked raises NotLooked."""
@@ -57,12 +59,29 @@ class Looks:
 
     def together(self, tasks: Sequence[Callable[[], object]]) -> None:
         """Run tasks that take looks all at once, ahead of the checks; what fails waits for the check that needs it."""
-        with ThreadPoolExecutor(max_workers=max(1, len(tasks))) as pool:
-            wait([pool.submit(task) for task in tasks])
+        self.ahead(tasks)
+        self.settle()
+
+    def ahead(self, tasks: Sequence[Callable[[], object]]) -> None:
+        """Begin with them and wait for none; what they look at is no evidence of a check that runs meanwhile."""
+        if not tasks:
+            return
+        pool = ThreadPoolExecutor(max_workers=len(tasks), initializer=self._stand_apart)
+        # From a thread of its own: each start waits until the new thread runs, which the checks have no time for.
+        starter = threading.Thread(target=lambda: [pool.submit(task) for task in tasks])
+        starter.start()
+        self._begun.append((starter, pool))
+
+    def settle(self) -> None:
+        """Wait for all that was begun ahead."""
+        for starter, pool in self._begun:
+            starter.join()
+            pool.shutdown()
 
     def note(self, *facts: Fact) -> None:
         """Count `facts` as evidence of the check that is running."""
-        self._used.update(dict.fromkeys(facts))
+        if not getattr(self._thread, "apart", False):
+            self._used.update(dict.fromkeys(facts))
 
     def start_check(self) -> None:
         self._used = {}
@@ -70,6 +89,9 @@ class Looks:
     def used(self) -> tuple[Fact, ...]:
         """What the check that is running has looked at so far."""
         return tuple(self._used)
+
+    def _stand_apart(self) -> None:
+        self._thread.apart = True
 
     def _fetch(self, key: str, look: Look[T]) -> _Taken:
         with self._lock:

@@ -5,53 +5,42 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.contract import Contract
+from harness.report.html import prepare
 from harness.report.model import Report
 from harness.report.outputs import KINDS, render_json_text
 from harness.report.terminal import print_report
 from harness.verify.live import Live
-from harness.verify.stash import CONTRACT, REPORT
+from harness.verify.options import CHECKOUT, VerifyOptions
+from harness.verify.planned import begin
+from harness.verify.stash import CONTRACT, REPORT, TRIPS
+from harness.verify.trips import Trips
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
 STDOUT = Path("-")
 WRONG_REQUEST = 2
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """What `verify` was asked; `json` may be - for standard output."""
-
-    site: str = "lab"
-    inventory: Path = CHECKOUT / "inventory"
-    clauses: tuple[str, ...] = ()
-    profile: str | None = None  # the site's own
-    guest: str | None = None
-    json: Path | None = None
-    html: Path | None = None
-    junit: Path | None = None
-    tap: Path | None = None
-    prom: Path | None = None
-    specs: Path = CHECKOUT / "specs"
-    pytest_args: tuple[str, ...] = ()
+# What pytest would do around each of hundreds of checks, and at the end, that nobody here sees.
+UNUSED = ("cacheprovider", "logging", "warnings", "unraisableexception", "threadexception", "xdist", "xdist.looponfail")
 
 
 class _Handover:
-    """Gives the run a contract that is loaded already, and takes its report."""
+    """Gives the run a contract that is loaded already, with what has begun, and takes its report."""
 
-    def __init__(self, contract: Contract | None) -> None:
+    def __init__(self, contract: Contract | None, trips: Trips | None) -> None:
         self._contract = contract
+        self._trips = trips
         self.report: Report | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self._contract is not None:
             config.stash[CONTRACT] = self._contract
+        if self._trips is not None:
+            config.stash[TRIPS] = self._trips
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -64,9 +53,10 @@ def run_verify(
     contract: Contract | None = None,
     console: Console | None = None,
     keep: Callable[[Report], object] = lambda _: None,
+    begun: Trips | None = None,
 ) -> int:
     """Assert the contract of a site; 0 it holds, 1 a promise is broken, 2 something could not be looked at."""
-    report = take_report(options, contract=contract, console=console)
+    report = take_report(options, contract=contract, console=console, begun=begun)
     if report is None:
         return WRONG_REQUEST
     keep(report)
@@ -76,13 +66,25 @@ def run_verify(
 
 
 def take_report(
-    options: VerifyOptions, *, contract: Contract | None = None, console: Console | None = None
+    options: VerifyOptions,
+    *,
+    contract: Contract | None = None,
+    console: Console | None = None,
+    begun: Trips | None = None,
 ) -> Report | None:
     """As run_verify, for a caller that goes on with the result; None when the request was wrong (and that was said)."""
     # Standard output belongs to whoever asked for JSON there; people read standard error then.
     console = console or Console(stderr=options.json == STDOUT)
-    handover = _Handover(contract)
-    pytest.main(_arguments(options), plugins=[handover, Live(console)])
+    trips = begun or (begin(contract, options) if contract else None)
+    if trips is not None:
+        trips.start()
+        trips.looks.ahead([prepare] if options.html else [])
+    handover = _Handover(contract, trips)
+    try:
+        pytest.main(_arguments(options), plugins=[handover, Live(console)])
+    finally:
+        if trips is not None:
+            trips.close()
     if handover.report is not None:
         print_report(handover.report, console)
         if options.html is not None:
@@ -96,7 +98,8 @@ def _arguments(options: VerifyOptions) -> list[str]:
     wanted = {**files, "--guest": options.guest, "--profile": options.profile}
     return [
         str(options.specs),
-        *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "--capture=no", "--import-mode=importlib"),
+        *("-p", "harness.pytest_plugin", "--capture=no", "--import-mode=importlib"),
+        *(word for plugin in UNUSED for word in ("-p", f"no:{plugin}")),
         "--tb=line",  # a sentence says more than a stack here, and pytest needs 50 ms for each stack
         f"--site={options.site}",
         f"--inventory={options.inventory}",

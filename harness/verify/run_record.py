@@ -42,7 +42,7 @@ class RunRecord:
     count_trips: Callable[[], tuple[int, int]] = lambda: (0, 0)  # API calls, SSH trips
     list_retries: Callable[[], tuple[str, ...]] = lambda: ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     _outcome: Outcome = PASSED
     _check_started: float = 0.0
 
@@ -82,7 +82,7 @@ class RunRecord:
             hypervisor=contract.hypervisor.fqdn,
             api_calls=api_calls,
             ssh_trips=ssh_trips,
-            seconds=time.monotonic() - self._started,
+            seconds=time.monotonic() - self.started,
             started_at=self.started_at,
             problems=problems,
             chains=self.follow_chains(),
@@ -92,6 +92,11 @@ class RunRecord:
             selection=self.selection,
             profile=self.profile,
         )
+
+    @property
+    def left(self) -> int:
+        """How many checks did not run."""
+        return len(self.specs) - sum(map(len, self.checks.values()))
 
     @property
     def today(self) -> date:
@@ -124,7 +129,7 @@ class RunRecord:
         """Problems that follow from what did not happen."""
         if not self.specs:
             return ("Nothing was checked: no spec was selected. Choose other clauses, or fewer conditions.",)
-        left = len(self.specs) - sum(map(len, self.checks.values()))
+        left = self.left
         return (f"The run ended early: {left} of {len(self.specs)} checks did not run.",) if left else ()
 
 

@@ -5,11 +5,36 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
+from harness.contract import Contract, Guest
+from harness.probing import dhcp
 from harness.probing.dhcp import DhcpAnswers, parse_answers
 from harness.verify.batch import Answers
+
+
+def bridges_of(contract: Contract) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(guest.nic.bridge for guest in contract.guests))
+
+
+def questions(contract: Contract, bridge: str) -> dict[str, str]:
+    """Guests with a VLAN tag are on a segment that the bridge's own frames do not reach."""
+    guests = [guest for guest in contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
+    sudo = contract.hypervisor.ssh.user != "root"
+    discover = dhcp.render_command(bridge, [guest.nic.mac for guest in guests], sudo=sudo)
+    return {"dhcp": discover, **commands(hosts_beside(contract, guests))}
+
+
+def hosts_beside(contract: Contract, guests: Sequence[Guest]) -> tuple[str, ...]:
+    """Every declared address in the segments of these guests that is no guest's."""
+    segments = {guest.nic.segment.subnet for guest in guests}
+    theirs = {guest.nic.address.ip for guest in contract.guests}
+    declared = {IPv4Address(record.target) for record in contract.records if record.type == "A"}
+    declared |= {guest.nic.segment.gateway for guest in guests}
+    beside = (one for one in sorted(declared - theirs) if any(one in subnet for subnet in segments))
+    return tuple(map(str, beside))
 
 
 def commands(hosts: Iterable[str]) -> dict[str, str]:

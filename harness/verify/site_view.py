@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from testinfra.host import Host
 
 from harness import probe, routers
 from harness.contract import Contract, Guest, Service
@@ -24,31 +26,25 @@ from harness.observed import (
     ObservedSite,
     ObservedStorage,
 )
-from harness.probing import dhcp
 from harness.pve import read
 from harness.pve.client import Client, require_reader
-from harness.remote import hosts, ssh
-from harness.verify import derived, guest_facts, host_facts, host_setup, segment_facts, wire_looks
+from harness.remote import ssh
+from harness.verify import guest_facts, host_facts, host_setup, segment_facts, wire_looks
 from harness.verify.backup_facts import BackupFacts, Job, parse_included, read_jobs
 from harness.verify.backup_look import read_backups
-from harness.verify.batch import Answers, take_answers
+from harness.verify.batch import Answers
 from harness.verify.certificate import who_vouches
 from harness.verify.guest_facts import GuestFacts
 from harness.verify.host_facts import HostFacts
 from harness.verify.host_setup import HostSetup
-from harness.verify.looks import Look, Looks
+from harness.verify.looks import Looks
+from harness.verify.memory import Memory
 from harness.verify.segment_facts import SegmentFacts
+from harness.verify.trips import HOST_TIMEOUT_S, Trips
 from harness.verify.wire_looks import recorded
 
 T = TypeVar("T")
-HOST_TIMEOUT_S = 20.0
 PERMISSIONS = "GET /access/permissions"
-# Fixtures whose answer is about all guests together, and fixtures that ask the API.
-NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
-NEEDS_API = frozenset({"vms", "vm", "node", "cluster"})
-NEEDS_SERVICES = frozenset({"listening", "reporting"})
-NEEDS_BACKUPS = frozenset({"saving_jobs", "backup_facts"})
-NEEDS_SEGMENT = frozenset({"segment", "dhcp_servers", "unknown_macs"})
 
 
 @dataclass
@@ -58,12 +54,14 @@ class SiteView:
     contract: Contract
     looks: Looks
     connect: Callable[[Evidence], Client]  # called at the first question to the API
-    ssh_trips: int = 0
+    given_trips: Trips | None = None  # those of a run that has begun already
     _api_evidence: Evidence = field(default_factory=Evidence)
     _client: Client | None = None
-    _connections: ssh.Connections | None = None
     _dns_failure: Unreachable | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.trips = self.given_trips or Trips(self.contract, self.looks, Memory())
 
     # --- the API -------------------------------------------------------------------------------------------------
 
@@ -130,11 +128,6 @@ class SiteView:
         self.looks.note(*self._api_evidence.answers_to(asked))
         return found
 
-    def pending(self, vmid: int) -> dict[str, dict[str, Any]]:
-        """PVE's list of a VM's keys with the value in force and the one that waits for a restart, by key."""
-        rows = self._ask(f"/nodes/{self.contract.hypervisor.node}/qemu/{vmid}/pending")
-        return {row["key"]: row for row in rows}
-
     def pools(self) -> list[dict[str, Any]]:
         self._need("/pool", "Pool.Audit", "list the pools")
         return list(self._ask("/pools"))
@@ -182,35 +175,39 @@ class SiteView:
     # --- hosts over SSH ------------------------------------------------------------------------------------------
 
     def host(self) -> HostFacts:
-        return HostFacts(self.looks.fetch("host", self._host_look()))
+        return HostFacts(self.ask_host("", host_facts.COMMANDS))
 
     def host_setup(self) -> HostSetup:
         """Apart from the facts: a clock that is not in step yet is waited for, and nobody else has to wait with it."""
-        look = self._ssh_look(self.contract.hypervisor.name, host_setup.COMMANDS, "host")
-        return HostSetup(self.looks.fetch("host setup", look))
+        return HostSetup(self.ask_host("setup", host_setup.COMMANDS))
 
     def ask_host(self, key: str, commands: Mapping[str, str], timeout_s: float = HOST_TIMEOUT_S) -> Answers:
-        """More questions to the hypervisor's own Debian, in one round trip."""
-        name = self.contract.hypervisor.name
-        return self.looks.fetch(f"host {key}", self._ssh_look(name, commands, "host", timeout_s))
+        """More questions to the hypervisor's own Debian; out of its one round trip when they were sent ahead."""
+        key = f"host {key}".strip()
+        look = self.trips.look(self._hypervisor, key, commands, "host", timeout_s)
+        return self.looks.fetch(key, look)
+
+    def machine(self, guest: Guest | None = None) -> Host:
+        """The guest, or the hypervisor's own Debian, as testinfra sees it."""
+        return self.trips.machine(guest.name, "guest") if guest else self.trips.machine(self._hypervisor, "host")
 
     def segment(self, bridge: str) -> SegmentFacts:
         """What is heard and seen on a bridge of the hypervisor: DHCP servers, and the MACs behind its ports."""
-        return SegmentFacts(bridge, self.ask_host(f"segment {bridge}", self._segment_questions(bridge)))
+        return SegmentFacts(bridge, self.ask_host(f"segment {bridge}", segment_facts.questions(self.contract, bridge)))
 
-    def _segment_questions(self, bridge: str) -> Mapping[str, str]:
-        """Guests with a VLAN tag are on a segment that the bridge's own frames do not reach."""
-        guests = [guest for guest in self.contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
-        sudo = self.contract.hypervisor.ssh.user != "root"
-        discover = dhcp.render_command(bridge, [guest.nic.mac for guest in guests], sudo=sudo)
-        return {"dhcp": discover, **segment_facts.commands(derived.hosts_beside(self.contract, guests))}
+    @property
+    def _hypervisor(self) -> str:
+        return self.contract.hypervisor.name
 
     @property
     def bridges_of_guests(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(guest.nic.bridge for guest in self.contract.guests))
+        return segment_facts.bridges_of(self.contract)
 
     def guest(self, guest: Guest) -> GuestFacts:
-        return GuestFacts(self.looks.fetch(f"guest {guest.name}", self._guest_look(guest)))
+        key = f"guest {guest.name}"
+        return GuestFacts(
+            self.looks.fetch(key, self.trips.look(guest.name, key, guest_facts.questions(guest), "guest"))
+        )
 
     def router(self) -> routers.ObservedRouter:
         return self.looks.take("router", self._look_at_router)
@@ -260,36 +257,21 @@ class SiteView:
 
     # --- ahead of the checks, and after them ---------------------------------------------------------------------
 
-    def prefetch(self, fixtures: Set[str], guests: Iterable[Guest]) -> None:
-        """Take the slow looks that checks with these fixtures will ask for, all at once."""
-        every = tuple(self.contract.guests)
-        inside = every if fixtures & NEEDS_ALL_GUESTS else tuple(guests) if "inside" in fixtures else ()
-        tasks: list[Callable[[], object]] = [partial(self.guest, guest) for guest in inside]
-        tasks += [self.host] if "hypervisor_host" in fixtures else []
-        tasks += [self.host_setup] if "host_setup" in fixtures else []
-        tasks += [self.router] if "router" in fixtures else []
-        tasks += (
-            [partial(self.segment, bridge) for bridge in self.bridges_of_guests] if fixtures & NEEDS_SEGMENT else []
-        )
-        tasks += [partial(self._wire, guest) for guest in guests] if "wire" in fixtures else []
-        tasks += self._service_looks(guests) if fixtures & NEEDS_SERVICES else []
-        tasks += [self.jobs, self.backups] if fixtures & NEEDS_BACKUPS else []
-        tasks += [self.vms, self.node, self.cluster] if fixtures & NEEDS_API else []
-        tasks += [partial(self.pending, guest.vmid) for guest in guests] if "waiting_nics" in fixtures else []
-        self.looks.together(tasks)
+    def settle(self) -> None:
+        """Wait for what was begun ahead."""
+        self.looks.settle()
 
     def count_trips(self) -> tuple[int, int]:
         """API calls and SSH round trips so far."""
-        return (self._client.counts.reads if self._client is not None else 0, self.ssh_trips)
+        return (self._client.counts.reads if self._client is not None else 0, self.trips.count)
 
     def list_retries(self) -> tuple[str, ...]:
         """The requests that PVE had to be asked again."""
         return tuple(self._client.counts.retries) if self._client is not None else ()
 
     def close(self) -> None:
-        if self._connections is not None:
-            ssh.close(self._connections)
-            self._connections = None
+        self.settle()
+        self.trips.close()
 
     # --- how each kind of look is taken --------------------------------------------------------------------------
 
@@ -305,7 +287,8 @@ class SiteView:
         return self.looks.take(f"api {key}", look)
 
     def _all_vms(self) -> tuple[ObservedGuest, ...]:
-        return self._api("vms", _read_all_vms, lambda _: [])
+        declared = frozenset(int(guest.vmid) for guest in self.contract.guests)
+        return self._api("vms", partial(read.read_guests, waiting=declared), lambda _: [])
 
     def _ask(self, path: str) -> Any:
         """A plain GET, for what no reader of harness.pve gives."""
@@ -318,28 +301,6 @@ class SiteView:
     def _require_api(self) -> None:
         """One question ahead of all others: where nobody answers it, nobody waits for the rest."""
         self.looks.fetch("api alive", lambda _: read.read_version(self.client()))
-
-    def _host_look(self) -> Look[Answers]:
-        return self._ssh_look(self.contract.hypervisor.name, host_facts.COMMANDS, "host")
-
-    def _guest_look(self, guest: Guest) -> Look[Answers]:
-        units = guest_facts.unit_commands([service.unit for service in guest.services])
-        return self._ssh_look(guest.name, guest_facts.COMMANDS | units, "guest")
-
-    def _ssh_look(
-        self, name: str, commands: Mapping[str, str], source: str, timeout_s: float = HOST_TIMEOUT_S
-    ) -> Look[Answers]:
-        def look(evidence: Evidence) -> Answers:
-            # The one long script is recorded as its single questions instead.
-            host = hosts.open_host(self.opened(), name, evidence=Evidence(), source=source, timeout_s=timeout_s)
-            self._count_trip()
-            try:
-                return take_answers(name, commands, host.run, source=source, evidence=evidence, note=self.looks.note)
-            except HarnessError as failure:
-                evidence.record(source, f"{name}: log in and answer", f"nothing: {failure.happened}")
-                raise
-
-        return look
 
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
         raw = Evidence()
@@ -355,25 +316,18 @@ class SiteView:
         return found
 
     def _router_shell(self, evidence: Evidence) -> routers.Shell:
-        login = ssh.router_login(self.contract)
-        run = hosts.runner(self.opened(), login.name, evidence=evidence, source="router", timeout_s=HOST_TIMEOUT_S)
+        name = ssh.router_login(self.contract).name
 
-        def counted(command: str, *, stdin: str | None = None) -> ssh.Result:
-            self._count_trip()
-            return run(command, stdin=stdin)
+        def ask(command: str, *, stdin: str | None = None) -> ssh.Result:
+            if stdin is not None:
+                raise ValueError("verify writes nothing to a router")
+            return self.trips.answer(name, "router", command, evidence)
 
-        return counted
+        return ask
 
     def opened(self) -> ssh.Connections:
         """The shared connections of this run; nobody is contacted by asking for them."""
-        with self._lock:
-            if self._connections is None:
-                self._connections = ssh.open_connections(ssh.site_logins(self.contract))
-            return self._connections
-
-    def _count_trip(self) -> None:
-        with self._lock:
-            self.ssh_trips += 1
+        return self.trips.opened()
 
     def _dns(self, question: str, ask: Callable[[str, int], T]) -> T:
         server, port = str(self.contract.router.dns), self.contract.router.dns_port
@@ -389,7 +343,7 @@ class SiteView:
 
         return self.looks.take(f"dns {question}", look)
 
-    def _wire(self, guest: Guest) -> None:
+    def wire(self, guest: Guest) -> None:
         """What the checks of `guest` will ask the wire."""
         self.names_of(guest.nic.address.ip)
         for name in (guest.fqdn, *guest.cnames):
@@ -397,14 +351,10 @@ class SiteView:
         for address in self.addresses_of(guest.fqdn):
             self.ssh_banner(address, guest.ssh.port)
 
-    def _service_looks(self, guests: Iterable[Guest]) -> list[Callable[[], object]]:
+    def service_looks(self, guests: Iterable[Guest]) -> list[Callable[[], object]]:
         pairs = [(guest, service) for guest in guests for service in guest.services]
         ports = [partial(self.answering, guest, service) for guest, service in pairs]
         return [*ports, *(partial(self.health, guest, one.health_url) for guest, one in pairs if one.health_url)]
-
-
-def _read_all_vms(client: Client, node: str) -> tuple[ObservedGuest, ...]:
-    return read.read_guests(client, node)
 
 
 def _read_users(client: Client, _: str) -> list[dict[str, Any]]:

@@ -50,6 +50,17 @@ def failure_of(served: Served, answer: Answer, *, write: bool = False) -> Harnes
     return caught.value
 
 
+def test_those_who_ask_at_once_share_one_answer(served: Served) -> None:
+    served.say("GET /version", VERSION)
+    client = reader(served)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.get("/version", cached=True), range(8)))
+    assert answers == [VERSION.data] * 8
+    assert served.times("GET /version") == 1
+    client.get("/version")
+    assert served.times("GET /version") == 2
+
+
 def test_reads_through_a_pinned_fingerprint_and_records_it(served: Served) -> None:
     served.say("GET /version", VERSION)
     evidence = Evidence()

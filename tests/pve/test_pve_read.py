@@ -72,6 +72,39 @@ def test_reads_the_guests_by_number(served: Served) -> None:
     assert (template.vmid, template.template, template.onboot, template.start_order) == (101, True, False, None)
 
 
+# What a real 8.4.1 node said of one VM with changes that wait, cut to the keys that tell something.
+ROWS = [
+    {"key": "digest", "value": "9ef9babac8367acffb53476f3e64fbca7ad71dfe"},
+    {"key": "serial0", "value": "socket", "delete": 1},
+    {"key": "memory", "value": "256"},
+    {"value": 1, "key": "cores", "pending": 2},
+    {
+        "key": "net0",
+        "value": "virtio=02:DE:01:02:03:04,bridge=vmbr0",
+        "pending": "virtio=02:DE:01:02:03:06,bridge=vmbr0",
+    },
+    {"key": "net1", "pending": "virtio=02:DE:01:02:03:07,bridge=vmbr0"},
+]
+
+
+def test_one_question_gives_the_configuration_and_what_waits_for_a_restart(served: Served) -> None:
+    serve_guests(served)
+    served.say("GET /nodes/hv01/qemu/100/pending", Answer(ROWS))
+    web, template = read.read_guests(client_of(served, AUDITOR), "hv01", waiting={100})
+    assert web.config == {
+        "digest": "9ef9babac8367acffb53476f3e64fbca7ad71dfe",
+        "memory": "256",
+        "cores": 2,
+        "net0": "virtio=02:DE:01:02:03:06,bridge=vmbr0",
+        "net1": "virtio=02:DE:01:02:03:07,bridge=vmbr0",
+    }
+    assert (web.cores, web.digest, web.status) == (2, "9ef9babac8367acffb53476f3e64fbca7ad71dfe", "running")
+    assert web.source == "GET /nodes/hv01/qemu/100/pending"
+    assert web.pending["net0"]["value"] == "virtio=02:DE:01:02:03:04,bridge=vmbr0"
+    assert (template.source, template.pending) == ("GET /nodes/hv01/qemu/101/config", {})
+    assert served.times("GET /nodes/hv01/qemu/100/config") == 0
+
+
 def test_a_vm_that_vanishes_between_list_and_look_is_gone(served: Served) -> None:
     serve_guests(served)
     words = "Configuration file 'nodes/hv01/qemu-server/100.conf' does not exist"

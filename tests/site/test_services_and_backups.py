@@ -30,6 +30,13 @@ def test_verify_asks_the_api_to_read_and_nothing_else(whole: dict[str, Any]) -> 
     assert [call for call in calls if not call.startswith("GET ")] == []
 
 
+def test_verify_asks_no_question_twice_and_few_for_each_guest(whole: dict[str, Any]) -> None:
+    calls = lab.control({"op": "counters"})["result"]["calls"]
+    guests = {check["guest"] for clause in whole["clauses"] for check in clause["checks"]} - {None}
+    assert {call: times for call, times in calls.items() if times > 1 and "id}" not in call} == {}
+    assert whole["api_calls"] <= 15 + 3 * len(guests)
+
+
 def test_every_promise_is_asserted_from_all_the_places_its_clause_names(whole: dict[str, Any]) -> None:
     """What is written as a clause's evidence is really read; where hardware or a drill is missing, it cannot be."""
     clauses = load_clauses(ROOT / "specs/clauses.yml").by_id
@@ -57,6 +64,8 @@ def test_a_service_that_is_not_healthy_is_named_with_what_is_wrong(site: Site) -
         site.run("bootstrap-vm01", "sudo systemctl enable --quiet lighttpd")
         site.run("inventory-vm01", "sudo mv /root/healthz /var/www/html/")
     broken = messages(result)
+    guests = [guest for guest in lab.status().guests if guest.status == "running"]
+    assert result["ssh_trips"] == len(guests) + 2, "one for each host, as soon as one run was before"
     assert (status, set(broken)) == (1, {"service.healthy"})
     for words in (
         "lighttpd.service on factory-vm01: expected active, seen inactive (dead). Declared at inventory/lab/group_v",

@@ -70,6 +70,28 @@ def test_failures_ahead_of_the_checks_wait_for_the_check_that_asks() -> None:
         looks.take("guest x", lambda _: 1)
 
 
+def test_what_is_begun_ahead_is_no_evidence_of_the_check_that_runs_meanwhile() -> None:
+    looks, go = Looks(), threading.Event()
+
+    def look(evidence: Evidence) -> int:
+        evidence.record("guest", "x: uptime", "1")
+        return 7
+
+    def slow(evidence: Evidence) -> int:
+        assert go.wait(5)
+        return look(evidence)
+
+    looks.start_check()
+    looks.ahead([lambda: looks.take("quick", look), lambda: looks.take("slow", slow)])
+    assert looks.take("quick", look) == 7  # nobody waits for the slow one
+    assert [fact.asked for fact in looks.used()] == ["x: uptime"]
+    looks.start_check()
+    go.set()
+    looks.settle()
+    assert looks.used() == ()
+    assert looks.take("slow", look) == 7
+
+
 def test_looking_ahead_at_nothing_is_fine() -> None:
     Looks().together([])
 

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from harness.contract import Contract, Service, Waiver
 from harness.report.model import Report
-from harness.verify import VerifyOptions, run_verify
-from harness.verify.run import take_report
+from harness.verify import VerifyOptions
+from harness.verify.run import run_verify, take_report
 from tests import sites
 
 HEAD = """\
