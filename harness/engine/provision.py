@@ -23,7 +23,7 @@ from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
 from harness.engine.quiet import settle
 from harness.engine.reaching import reach
-from harness.engine.starting import start
+from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Invalid, Unsafe
 from harness.plan import Change, Plan
 from harness.pve.client import Client, Writer
@@ -215,6 +215,7 @@ def build(job: Job) -> None:
     with job.step("configure", f"MAC {job.guest.nic.mac}, {job.guest.memory_mib} MiB, {job.guest.cores} cores"):
         vm = configure(job, vm)
     with job.step("start", "start"):
+        require_free(job, vm)
         start(job, vm)
     with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
         reach(job)
