@@ -299,8 +299,9 @@ class SiteView:
         permissions.need(path, privilege, to=to)
 
     def _require_api(self) -> None:
-        """One question ahead of all others: where nobody answers it, nobody waits for the rest."""
-        self.looks.fetch("api alive", lambda _: read.read_version(self.client()))
+        """One question ahead of all others: where nobody answers it, nobody waits for the rest. Nearly all of them
+        need its answer, too."""
+        self.looks.fetch("api alive", lambda _: read.read_permissions(self.client()))
 
     def _look_at_router(self, evidence: Evidence) -> routers.ObservedRouter:
         raw = Evidence()
