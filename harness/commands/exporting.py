@@ -9,8 +9,8 @@ from pathlib import Path
 from harness import inventory as inventories
 from harness.commands.front import front
 from harness.errors import Invalid
+from harness.opening import open_contract
 from harness.routers import RENDERERS
-from harness.site import open_contract
 
 
 @front

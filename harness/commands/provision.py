@@ -13,8 +13,8 @@ from harness.commands.front import Out, front, lines
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
 from harness.engine import Provisioned
+from harness.opening import open_contract
 from harness.plan import Plan
-from harness.site import open_contract
 
 
 @front

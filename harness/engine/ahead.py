@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 # An answer older than this is asked for again: a full clone may take longer than what was seen before it stays true.
 FRESH_S = 30.0
+GOODBYE_S = 2.0
 
 
 @dataclass
@@ -29,6 +30,15 @@ class Ahead:
         self._asked: dict[Hashable, _Asked] = {}
         self._lock = threading.Lock()
 
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let what was asked come to its end, for a moment: it may hold connections of its own."""
+        deadline = time.monotonic() + GOODBYE_S
+        for asked in self._asked.values():
+            asked.known.wait(max(0.0, deadline - time.monotonic()))
+
     def ask(self, about: Hashable, look: Callable[[], object]) -> None:
         """Begin to look, unless that has begun lately."""
         self._begin(about, look)
@@ -41,6 +51,12 @@ class Ahead:
             raise asked.error
         found: T = asked.answer
         return found
+
+    def early(self, about: Hashable, look: Callable[[], T], within_s: float) -> T | None:
+        """The same, when it is known by so many seconds after it was asked; None when it is not."""
+        asked = self._begin(about, look)
+        known = asked.known.wait(max(0.0, asked.at + within_s - time.monotonic()))
+        return self.answer(about, look) if known else None
 
     def _begin(self, about: Hashable, look: Callable[[], object]) -> _Asked:
         with self._lock:

@@ -25,6 +25,8 @@ LOCK_PATIENCE_S = 60.0
 CLONES = 3
 # Errors that say that nothing was begun; after any other the clone may be there.
 NOT_BEGUN = (Rejected, Refused, Invalid, Locked, Absent, Undelivered)
+# Whoever has an address answers at once; that nobody does is believed later, before the start.
+EARLY_S = 0.3
 # How long a clone without a task may take to become whole or vanish: both happen at the very end of its task.
 SETTLE_S = 3.0
 
@@ -80,6 +82,7 @@ def _send(job: Job, choice: CloneChoice) -> Upid | None:
 
 
 def _send_once(job: Job, choice: CloneChoice) -> Upid | None:
+    job.require_no_stranger("nothing was made", within_s=EARLY_S)
     job.check()
     job.remember("clone", template=choice.template_vmid, mode=choice.mode)
     try:

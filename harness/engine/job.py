@@ -13,6 +13,7 @@ from harness.contract import Contract, Guest
 from harness.engine.ahead import Ahead
 from harness.engine.events import Event, GuestResult, Report, Step
 from harness.engine.looks import GuestLooks
+from harness.errors import Unsafe
 from harness.journal import Journal
 from harness.observed import ObservedGuest
 from harness.plan import Change
@@ -83,9 +84,18 @@ class Job:
         """Begin to look whether something has its address already."""
         self.shared.ahead.ask(self.guest.name, partial(self.looks.answers, self.guest))
 
-    def stranger(self) -> str | None:
-        """How something that has its address already showed itself."""
-        return self.shared.ahead.answer(self.guest.name, partial(self.looks.answers, self.guest))
+    def require_no_stranger(self, then: str, *, within_s: float | None = None) -> None:
+        """Unsafe when something has its address already; with `within_s` only when that is known by then."""
+        look, ahead = partial(self.looks.answers, self.guest), self.shared.ahead
+        name = self.guest.name
+        stranger = ahead.answer(name, look) if within_s is None else ahead.early(name, look, within_s)
+        if stranger is not None:
+            raise Unsafe(
+                tried="make the guest",
+                on=self.on,
+                happened=f"something already has its address: {stranger}; {then}",
+                do="Find out what that is and remove it, then run the same command again; or declare another address",
+            )
 
     def remember(self, step: str, **fields: str | int | None) -> None:
         self.shared.journal.write(self.guest.name, self.guest.vmid, step, **fields)

@@ -15,13 +15,19 @@ from harness.remote.known_hosts import HostKey, parse_key
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
-def learn_keys(contract: Contract, plan: Plan, client: Client, looks: GuestLooks) -> Iterator[str]:
-    """One sentence for each complete guest whose key this machine did not know; reads only."""
+def unlearned(contract: Contract, plan: Plan, looks: GuestLooks) -> tuple[Guest, ...]:
+    """The complete guests whose key this machine does not know."""
     changed = {change.guest for change in plan.changes}
     stopped = {difference.guest for difference in plan.differences if difference.key == "status"}
-    for guest in contract.guests:
-        if guest.name not in changed | stopped and not looks.is_pinned(guest):
-            yield _learn(contract, guest, client, looks)
+    return tuple(
+        guest for guest in contract.guests if guest.name not in changed | stopped and not looks.is_pinned(guest)
+    )
+
+
+def learn_keys(contract: Contract, plan: Plan, client: Client, looks: GuestLooks) -> Iterator[str]:
+    """One sentence for each of them; reads only."""
+    for guest in unlearned(contract, plan, looks):
+        yield _learn(contract, guest, client, looks)
 
 
 def _learn(contract: Contract, guest: Guest, client: Client, looks: GuestLooks) -> str:

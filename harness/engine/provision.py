@@ -16,14 +16,14 @@ from harness.engine.events import GuestResult, Provisioned, Report
 from harness.engine.first_backups import save_first, unsaved
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
-from harness.engine.learning import learn_keys
+from harness.engine.learning import learn_keys, unlearned
 from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
 from harness.engine.quiet import settle
 from harness.engine.reaching import reach
-from harness.engine.starting import start
+from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Invalid, Unsafe
 from harness.plan import Change, Plan
 from harness.pve.client import Client, Writer
@@ -61,13 +61,10 @@ def provision(
     asked = _Retries({client, reading})
     check_names(contract, only)
     shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
-    plan = make_plan(contract, reading, only)
-    if _is_complete(shared, plan) and not (saves and unsaved(contract, reading, only)):
-        results: tuple[GuestResult, ...] = ()
-        notes = _learned(shared, plan, only)
-    else:
+    plan, results, notes = make_plan(contract, reading, only), tuple[GuestResult, ...](), tuple[str, ...]()
+    if not _is_complete(shared, plan, only) or (saves and unsaved(contract, reading, only)):
         _ask_ahead(shared, plan, ready, limits)
-        with run_lock(contract, looks, lambda text: shared.tell(None, None, "note", text)):
+        with shared.ahead, run_lock(contract, looks, lambda text: shared.tell(None, None, "note", text)):
             settle(client, contract.hypervisor.node, shared.journal)
             plan = make_plan(contract, reading, only)
             results = _carry_out(shared, plan, reading, ready, limits)
@@ -78,9 +75,10 @@ def provision(
     return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
 
 
-def _is_complete(shared: Shared, plan: Plan) -> bool:
-    """Nothing to make and nothing to finish: where nothing is changed, nobody has to be held off."""
-    return plan.empty and not shared.journal.apart()
+def _is_complete(shared: Shared, plan: Plan, only: Set[str] | None) -> bool:
+    """Nothing to make, to finish or to learn: where nothing is changed, nobody has to be held off."""
+    learned = only is not None or not unlearned(shared.contract, plan, shared.looks)
+    return plan.empty and not shared.journal.apart() and learned
 
 
 def _ask_ahead(shared: Shared, plan: Plan, ready: Callable[[Set[str]], None] | None, limits: Limits) -> None:
@@ -217,6 +215,7 @@ def build(job: Job) -> None:
     with job.step("configure", f"MAC {job.guest.nic.mac}, {job.guest.memory_mib} MiB, {job.guest.cores} cores"):
         vm = configure(job, vm)
     with job.step("start", "start"):
+        require_free(job, vm)
         start(job, vm)
     with job.step("reach", f"wait for {job.guest.nic.mac} at {job.guest.nic.address.ip}"):
         reach(job)

@@ -16,11 +16,22 @@ LOOKS_BEFORE_IDLE = 4
 STARTS = 4
 
 
+def require_free(job: Job, vm: ObservedGuest) -> None:
+    """Before a start on the network: whoever has the address would be cut off. The guest itself may be there already,
+    when it was started meanwhile."""
+    if vm.status == "running":
+        return
+    try:
+        job.require_no_stranger("it was not started")
+    except Unsafe:
+        if not _runs(job):
+            raise
+
+
 def start(job: Job, vm: ObservedGuest) -> None:
     if vm.status == "running":
         job.note("start", "it runs already")
         return
-    _require_free(job)
     job.check()
     for left in reversed(range(STARTS)):
         job.remember("start")
@@ -33,18 +44,6 @@ def start(job: Job, vm: ObservedGuest) -> None:
             continue
         if task is None or _started(job, task, may_fail=left > 0):
             return
-
-
-def _require_free(job: Job) -> None:
-    """Whoever has the address would be cut off; only the guest itself, started meanwhile, may be there."""
-    stranger = job.stranger()
-    if stranger is not None and not _runs(job):
-        raise Unsafe(
-            tried="start the guest",
-            on=job.on,
-            happened=f"something already has its address: {stranger}; it was not started",
-            do="Find out what that is and remove it, then run the same command again; or declare another address",
-        )
 
 
 def _started(job: Job, task: Upid, *, may_fail: bool) -> bool:

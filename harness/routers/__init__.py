@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 from harness import errors
 from harness.contract import Contract
@@ -46,14 +48,10 @@ def open_router(
         case "dnsmasq" if shell is not None:
             yield DnsmasqRouter(contract, shell)
         case "opnsense":
-            from harness.routers import opnsense
-
-            with opnsense.open_router(contract, evidence) as router:
+            with _load("opnsense").open_router(contract, evidence) as router:
                 yield router
         case "vyos":
-            from harness.routers import vyos
-
-            with vyos.open_router(contract, evidence) as router:
+            with _load("vyos").open_router(contract, evidence) as router:
                 yield router
         case _:
             raise _unknown_kind(contract)
@@ -70,23 +68,11 @@ def is_readable(contract: Contract) -> bool:
     return bool(router.kind) and (router.ssh if needs_shell(contract) else router.api) is not None
 
 
-def _render_opnsense(contract: Contract) -> Mapping[str, str]:
-    from harness.routers import opnsense
-
-    return opnsense.render(contract)
-
-
-def _render_vyos(contract: Contract) -> Mapping[str, str]:
-    from harness.routers import vyos
-
-    return vyos.render(contract)
-
-
 # What each kind should be given, as text to review, by what it is.
 RENDERERS: Mapping[str, Callable[[Contract], Mapping[str, str]]] = {
     "dnsmasq": dnsmasq.render,
-    "opnsense": _render_opnsense,
-    "vyos": _render_vyos,
+    "opnsense": lambda contract: _rendered("opnsense", contract),
+    "vyos": lambda contract: _rendered("vyos", contract),
 }
 
 
@@ -102,6 +88,16 @@ def observe(contract: Contract, *, shell: Shell | None = None, evidence: Evidenc
     """What the router holds now; whoever only looks needs no more."""
     with open_router(contract, shell=shell, evidence=evidence) as router:
         return router.observe()
+
+
+def _load(kind: str) -> Any:
+    """The routers with an API bring HTTP with them, which costs those who have another kind their first second."""
+    return import_module(f"harness.routers.{kind}")
+
+
+def _rendered(kind: str, contract: Contract) -> Mapping[str, str]:
+    rendered: Mapping[str, str] = _load(kind).render(contract)
+    return rendered
 
 
 def _unknown_kind(contract: Contract) -> errors.Refused:

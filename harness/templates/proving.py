@@ -13,7 +13,7 @@ from harness.contract import Guest, Template
 from harness.engine.cloning import clone
 from harness.engine.events import Event, GuestResult
 from harness.engine.job import Job, Shared
-from harness.engine.starting import start
+from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Unreachable, Unsafe
 from harness.observed import ObservedGuest
 from harness.plan.changes import Change, Refusal
@@ -86,7 +86,9 @@ def _job(bench: Bench, guest: Guest, vm: ObservedGuest) -> Job:
 def _look_at_clone(bench: Bench, job: Job) -> list[Finding]:
     bench.say(f"Making the test clone {job.on}: {job.change.detail}")
     clone(job)
-    start(job, scratch.configure(bench, job.guest))
+    vm = scratch.configure(bench, job.guest)
+    require_free(job, vm)
+    start(job, vm)
     bench.say(f"Waiting for it at {job.guest.nic.address.ip}")
     seen = _watch(bench, job.guest)
     agent = Finding("agent", seen.agent, "answers" if seen.agent else f"silent ({seen.said})")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Set
 from dataclasses import replace
 
 import pytest
 
+from harness.contract import Guest
+from harness.engine import Event
 from harness.errors import Refused, Unreachable, Unsafe, Untrusted
 from harness.evidence import Secret
 from harness.pve.client import connect
@@ -100,9 +103,27 @@ def test_an_unreachable_hypervisor(world: World) -> None:
 def test_an_address_that_already_answers_costs_only_that_guest(world: World) -> None:
     world.wire.strangers = ("198.18.99.31",)
     done = world.provision()
+    assert "something already has its address: 198.18.99.31 answers ping; nothing was made" in str(only_error(done))
+    assert world.vmids() == [130, 132, 9000]
+    world.wire.strangers = ()
+    assert_all_made(world.provision())
+    assert world.plan_is_empty()
+
+
+def test_a_guest_whose_address_answers_late_is_made_and_not_started(world: World) -> None:
+    looks, cloned = world.wire.looks(), threading.Event()
+
+    def late(guest: Guest) -> str | None:
+        assert guest.name != "logs-vm01" or cloned.wait(10)
+        return "198.18.99.31 answers ping" if guest.name == "logs-vm01" else None
+
+    def tell(event: Event) -> None:
+        if (event.guest, event.step, event.state) == ("logs-vm01", "start", "begin"):
+            cloned.set()
+
+    done = world.provision(looks=replace(looks, answers=late), report=tell)
     assert "something already has its address: 198.18.99.31 answers ping; it was not started" in str(only_error(done))
     assert [world.config(vmid)["status"] for vmid in (130, 131, 132)] == ["running", "stopped", "running"]
-    world.wire.strangers = ()
     assert_all_made(world.provision())
     assert read_tasks(world).count("qmclone") == 3
     assert world.plan_is_empty()
