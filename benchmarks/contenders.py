@@ -47,12 +47,15 @@ def set_up(place: Place, opened: Connections) -> Bench:
     return Bench(place, plan, Files(plain_config(opened, place.folder, control_path=True), single, expected))
 
 
-def choose(bench: Bench, only: frozenset[str]) -> tuple[list[Contender], dict[str, str]]:
-    """Those that are asked for and can run here, in the order of their turns; and why the others cannot."""
-    asked = [name for name in NAMES if not only or name in only]
-    lacks = {name: why for name, why in _left_out(bench.place) if name in asked}
+def contenders(bench: Bench) -> dict[str, Contender]:
+    """All of them by name, in the order of their turns, whether they can run here or not."""
     every = {one.name: one for one in (*_provisioning(bench), *_verifying(bench))}
-    return [every[name] for name in asked if name not in lacks], lacks
+    return {name: every[name] for name in NAMES}
+
+
+def left_out(bench: Bench, only: frozenset[str]) -> dict[str, str]:
+    """Those of `only`, or of all, that cannot run here, and why."""
+    return {name: why for name, why in _left_out(bench.place) if not only or name in only}
 
 
 def _left_out(place: Place) -> Iterator[tuple[str, str]]:
