@@ -70,7 +70,7 @@ def _verifying(bench: Bench) -> Iterator[Contender]:
         "verify",
         "this harness: verify",
         run=lambda: place.invoke("verify", "--json", str(kept)),
-        prepare=_made_by(bench, "provision"),
+        prepare=_verified_before(bench),
         count_checks=lambda _: sum(len(one["checks"]) for one in json.loads(kept.read_text())["clauses"]),
     )
     others_too = (
@@ -125,6 +125,20 @@ def _made_by(bench: Bench, name: str) -> Callable[[], None]:
         if place.in_lab and (not place.maker.exists() or place.maker.read_text() != name):
             place.clear()
             _making(bench, name)()
+
+    return prepare
+
+
+def _verified_before(bench: Bench) -> Callable[[], None]:
+    """The VMs are ours and were verified once: what is measured is a run as all after the first."""
+
+    def prepare() -> None:
+        place = bench.place
+        _made_by(bench, "provision")()
+        mark = place.state / "verified-before"
+        if place.in_lab and not mark.exists():
+            place.invoke("verify")
+            mark.touch()
 
     return prepare
 
