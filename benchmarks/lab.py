@@ -117,7 +117,7 @@ class _Commands:
 def _bare_invoke(folder: Path) -> float:
     """Seconds that Invoke itself takes to list a collection of one task."""
     (folder / "tasks.py").write_text("from invoke import task\n\n@task\ndef one(c):\n    pass\n")
-    argv = [ROOT / ".venv/bin/python", "-m", "invoke", "--search-root", folder, "--list"]
+    argv = [str(ROOT / ".venv/bin/python"), "-m", "invoke", "--search-root", str(folder), "--list"]
     started = time.monotonic()
     subprocess.run(argv, capture_output=True, check=True)
     return time.monotonic() - started
