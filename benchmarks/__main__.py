@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.contenders import NAMES, choose, set_up
+from benchmarks.contenders import NAMES, contenders, left_out, set_up
 from benchmarks.counting import ServerCounts
 from benchmarks.place import LAB, ROOT, open_logins, open_place
 from benchmarks.results import Results, judge, read_json, write_json
 from benchmarks.showing import print_table, render_svg
-from benchmarks.turns import Bounds, Contender, Failed, take_turns
+from benchmarks.turns import Bounds, Failed, take_turns
 from harness.errors import HarnessError
 from harness.lab import DELAY_S
 
@@ -29,11 +29,10 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="mgmt-bench-") as folder:
         try:
-            results, contenders = _measure(asked, Path(folder), kept, out)
+            results, titles = _measure(asked, Path(folder), kept, out)
         except (Failed, HarnessError) as error:
             out.print(str(error), markup=False)
             return 2
-    titles = {one.name: one.title for one in contenders}
     goals = judge(results)
     print_table(results, titles, goals, out)
     write_json(results, asked.json, goals)
@@ -44,23 +43,23 @@ def main() -> int:
 
 def _measure(
     asked: argparse.Namespace, folder: Path, kept: Results | None, out: Console
-) -> tuple[Results, list[Contender]]:
+) -> tuple[Results, dict[str, str]]:
+    """What was measured, and what each contender is called."""
+    only = frozenset(asked.only)
     with open_place(asked.site, asked.latency, asked.inventory, folder) as place, open_logins(place) as opened:
         bench = set_up(place, opened)
-        contenders, lacks = choose(bench, frozenset(asked.only))
+        every = contenders(bench)
         results = kept or Results(asked.site, asked.latency, len(place.contract.guests))
-        results.left_out = lacks
-        meter = ServerCounts(opened, place.contract.hypervisor.name, place.in_lab)
-        bounds = Bounds(asked.runs, asked.minutes * 60)
+        results.left_out = left_out(bench, only)
         take_turns(
-            contenders,
-            bounds,
+            [one for name, one in every.items() if name not in results.left_out and (not only or name in only)],
+            Bounds(asked.runs, asked.minutes * 60),
             results,
-            meter,
+            ServerCounts(opened, place.contract.hypervisor.name, place.in_lab),
             keep=lambda found: write_json(found, asked.json),
             tell=lambda text: out.print(text, markup=False),
         )
-    return results, contenders
+    return results, {name: one.title for name, one in every.items()}
 
 
 def _arguments() -> argparse.Namespace:

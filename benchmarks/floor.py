@@ -103,9 +103,19 @@ def verify(plan: dict[str, Any]) -> int:
 
 
 def read_backup_logs(api: Api, plan: dict[str, Any]) -> list[Any]:
-    """The log of each backup task; they are named only once the node has told of them."""
+    """The log of each VM's last backup task; they are named only once the node has told of them."""
     tasks = api.call("GET", f"/nodes/{plan['node']}/tasks?typefilter=vzdump&limit={plan['backups']}")
-    return [api.call("GET", f"/nodes/{plan['node']}/tasks/{task['upid']}/log?limit=0") for task in tasks]
+    return [api.call("GET", f"/nodes/{plan['node']}/tasks/{upid}/log?limit=0") for upid in last_backups(tasks)]
+
+
+def last_backups(tasks: Sequence[dict[str, Any]]) -> list[str]:
+    """Newest first; a task without an ID backed up several VMs, and what came before it is not needed."""
+    found: dict[str, str] = {}
+    for task in tasks:
+        found.setdefault(str(task["id"]), str(task["upid"]))
+        if not task["id"]:
+            break
+    return list(found.values())
 
 
 def ask_host(argv: Sequence[str], script: str) -> str:

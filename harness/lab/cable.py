@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from harness.errors import Missing
 from harness.lab import cgroups, machines
 from harness.lab.commands import run
 from harness.lab.links import remove_link
@@ -15,6 +16,7 @@ from harness.lab.trees import remove_tree
 
 CABLE = "cable"
 PORT = "port-tool"
+TUN = Path("/dev/net/tun")
 DELAYING = Path(__file__).with_name("delaying.py")
 
 
@@ -48,6 +50,13 @@ def is_plugged(latency: Latency, place: Place = LAB) -> bool:
 
 def _start_carrier(delay_s: float, place: Place) -> None:
     """It makes both ends in the switch's network; they are gone with it."""
+    if not TUN.exists():
+        raise Missing(
+            tried="put the lab further away",
+            on="this machine",
+            happened=f"there is no {TUN}",
+            do="Load the module: modprobe tun; or do without --latency",
+        )
     folder = place.machines / CABLE
     folder.mkdir(parents=True)
     carry = [sys.executable, "-I", str(DELAYING), str(folder), PORT, place.link, str(delay_s)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.floor import last_backups
 from benchmarks.floor_plan import plan_of
 from harness.contract import Contract
 from harness.inventory import load, resolve
@@ -52,3 +53,11 @@ def test_floor_asks_each_path_once_and_each_host_once(contract: Contract, tmp_pa
     assert len(set(plan["paths"])) == len(plan["paths"])
     names = [argv[-2] for argv, _ in plan["hosts"]]
     assert sorted(names) == sorted(["hv01", "core-rt01", *(guest.name for guest in contract.guests)])
+
+
+@pytest.mark.parametrize(
+    ("ids", "read"),
+    [(["131", "130", "131"], ["0", "1"]), (["", "130"], ["0"]), (["132", "", "130"], ["0", "1"]), ([], [])],
+)
+def test_floor_reads_the_log_of_each_vms_last_backup_alone(ids: list[str], read: list[str]) -> None:
+    assert last_backups([{"id": vmid, "upid": str(number)} for number, vmid in enumerate(ids)]) == read
