@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import re
-import textwrap
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 
-from harness.contract import Contract, Service, Waiver
-from harness.report.model import Report
+from harness.contract import Contract, Waiver
 from harness.verify import VerifyOptions
-from harness.verify.run import run_verify, take_report
+from harness.verify.run import run_verify
 from tests import sites
+from tests.verify.small_specs import CONTRACT, HEAD, PASSES, Run, clauses_of
 
-HEAD = """\
-import pytest
-from harness.errors import Refused, Unreachable
-from harness.verify.expect import Pending
-
-def away(kind=Unreachable):
-    return kind(tried="log in", on="metrics-vm01", happened="no route", do="Start it")
-"""
-CLAUSES = """\
-groups: {network: Network, recovery: Recovery}
-clauses:
-  - {id: network.dns, group: network, title: Names, promise: P, evidence: [net], source: VS, severity: major}
-  - {id: network.address, group: network, title: Addresses, promise: P, evidence: [net], source: VS, severity: major}
-  - {id: recovery.protected, group: recovery, title: Kept, promise: P, evidence: [api], source: VS, severity: minor}
-"""
-PROFILES = """\
-profiles:
-  names: {title: Names alone, clauses: [network.dns]}
-  rebuilding: {title: While the core router is away, authority: bootstrap, without: [network]}
-"""
 TODAY = date.today()
-CONTRACT = sites.contract(sites.guest(), sites.guest("logs-vm01", 1))
-
-NUMBERS = itertools.count()
-
-Run = Callable[..., "Ended"]
-
-
-class Ended:
-    """A finished run: its status, what it printed, and its report where one was made."""
-
-    def __init__(self, report: Report | None, out: str, err: str) -> None:
-        self.report, self.out, self.err = report, out, err
-        self.status = 2 if report is None else report.exit_status
-
-    def verdicts(self) -> dict[str, str]:
-        assert self.report is not None, self.err
-        return {clause.id: clause.verdict for clause in self.report.clauses}
-
-    def selections(self) -> str:
-        assert self.report is not None, self.err
-        return self.report.selection
-
-    def messages(self, clause: str) -> list[str]:
-        assert self.report is not None, self.err
-        return [check.message for one in self.report.clauses if one.id == clause for check in one.checks]
-
-
-def clauses_of(text: str) -> str:
-    """Those that the specs name; all of them where none is named."""
-    head, *entries = CLAUSES.splitlines(keepends=True)
-    first, *each = entries
-    named = [entry for entry in each if (entry.partition("id: ")[2].partition(",")[0]) in text]
-    return "".join([head, first, *(named or each)])
-
-
-@pytest.fixture
-def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    folder = tmp_path / "specs"
-    folder.mkdir()
-
-    def start(text: str, *arguments: str, contract: Contract = CONTRACT, every: bool = False, **options: Any) -> Ended:
-        # pytest keeps imported specs by name for the life of the process, and these runs share one.
-        (folder / f"test_small_{next(NUMBERS)}.py").write_text(HEAD + textwrap.dedent(text))
-        (folder / "clauses.yml").write_text(CLAUSES + PROFILES if every else clauses_of(text))
-        out = io.StringIO()
-        options = {"inventory": tmp_path, "specs": folder, **options}
-        asked = VerifyOptions(pytest_args=("-p", "no:randomly", *arguments), **options)
-        report = take_report(asked, contract=contract, console=Console(file=out, width=200))
-        return Ended(report, out.getvalue(), capfd.readouterr().err)
-
-    return start
-
-
-PASSES = """
-@pytest.mark.clause("network.dns")
-def test_resolves(): pass
-"""
 
 
 def test_a_kept_promise_passes(run: Run) -> None:
@@ -250,123 +167,6 @@ def test_a_run_cut_short_is_no_verdict(run: Run) -> None:
     )
     assert ended.status == 2
     assert "The run ended early: 1 of 2 checks did not run." in ended.out
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"clauses": ("network.dsn",)}, "no clause in"),
-        ({"clauses": ("dns",)}, "Did you mean network.dns"),
-        ({"guest": "metric-vm01"}, "it declares no guest 'metric-vm01'. Did you mean metrics-vm01"),
-    ],
-)
-def test_a_wrong_request_is_refused_with_the_near_names(run: Run, options: dict[str, Any], words: str) -> None:
-    ended = run(PASSES, **options)
-    assert ended.report is None
-    assert words in ended.err
-
-
-def test_a_clause_can_be_asked_for_alone(run: Run) -> None:
-    ended = run(
-        f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', clauses=("network",)
-    )
-    assert ended.verdicts() == {"network.dns": "pass"}
-    assert ended.status == 0
-
-
-TWO = """
-@pytest.mark.clause("network.dns")
-def test_resolves(): pass
-@pytest.mark.clause("recovery.protected")
-def test_off(): assert False
-"""
-
-
-@pytest.mark.parametrize(
-    ("options", "verdicts"),
-    [
-        ({"profile": "names"}, {"network.dns": "pass"}),
-        ({"profile": "rebuilding"}, {"recovery.protected": "fail"}),
-        ({"profile": "rebuilding", "clauses": ("recovery",)}, {"recovery.protected": "fail"}),
-        ({"contract": replace(CONTRACT, authority="bootstrap")}, {"recovery.protected": "fail"}),
-        (
-            {"contract": replace(CONTRACT, authority="bootstrap"), "profile": "management"},
-            {"network.dns": "pass", "network.address": "unasserted", "recovery.protected": "fail"},
-        ),
-    ],
-)
-def test_a_profile_is_a_view_that_says_nothing_of_the_rest(
-    run: Run, options: dict[str, Any], verdicts: dict[str, str]
-) -> None:
-    assert run(TWO, every=True, **options).verdicts() == verdicts
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"profile": "tenants"}, "has no such profile. Name one of: management, names, rebuilding"),
-        ({"profile": "names", "clauses": ("recovery",)}, "the profile names leaves it out"),
-    ],
-)
-def test_a_wrong_profile_is_refused(run: Run, options: dict[str, Any], words: str) -> None:
-    ended = run(TWO, every=True, **options)
-    assert ended.report is None
-    assert words in ended.err
-
-
-def test_pytests_marks_choose_by_severity_and_evidence(run: Run) -> None:
-    assert run(TWO, "-m", "major").verdicts() == {"network.dns": "pass"}
-    assert run(TWO, "-m", "not net").verdicts() == {"recovery.protected": "fail"}
-
-
-def test_a_spec_about_services_runs_for_each_and_is_silent_where_none_is_declared(run: Run) -> None:
-    specs = """
-        @pytest.mark.clause("network.dns")
-        def test_every(guest, service): pass
-        @pytest.mark.clause("network.dns")
-        def test_with_health(guest, reporting): pass
-        @pytest.mark.clause("network.dns")
-        def test_guest(guest): pass
-    """
-    ends = Service("b.service", (80,), "http://metrics-vm01/health")
-    first, second = CONTRACT.guests
-    served = replace(CONTRACT, guests=(replace(first, services=(Service("a.service", (), None), ends)), second))
-    assert names(run(specs, contract=served)) == [
-        "test_every[metrics-vm01-a.service]",
-        "test_every[metrics-vm01-b.service]",
-        "test_with_health[metrics-vm01-b.service]",
-        "test_guest[metrics-vm01]",
-        "test_guest[logs-vm01]",
-    ]
-
-
-def names(ended: Ended) -> list[str]:
-    assert ended.report is not None, ended.err
-    return [check.name for clause in ended.report.clauses for check in clause.checks]
-
-
-def test_only_unasserted_clauses_asked_for_is_no_pass(run: Run) -> None:
-    assert run(PASSES, clauses=("recovery.protected",), every=True).status == 2
-
-
-def test_a_guest_can_be_asked_for_alone(run: Run) -> None:
-    ended = run(
-        """
-        @pytest.mark.clause("network.dns")
-        def test_it(guest): pass
-        @pytest.mark.clause("recovery.protected")
-        def test_site(): assert False
-        """,
-        guest="logs-vm01",
-    )
-    assert ended.report is not None
-    assert [check.guest for clause in ended.report.clauses for check in clause.checks] == ["logs-vm01"]
-    assert "recovery.protected" not in ended.verdicts()  # it has a spec, which is about no guest: not selected
-
-
-def test_pytests_own_selection_passes_through(run: Run) -> None:
-    ended = run(f'{PASSES}\n@pytest.mark.clause("recovery.protected")\ndef test_off(): assert False', "-k", "resolves")
-    assert ended.verdicts() == {"network.dns": "pass"}
 
 
 def waive(clause: str, until: date) -> Contract:
