@@ -15,7 +15,7 @@ from tests.engine.world import World, assert_all_made, assert_no_write_again, on
 
 
 def test_a_guest_without_a_lease_is_named_by_its_broken_link(world: World) -> None:
-    world.contract = replace(world.contract, guest_deadline_s=2.0)
+    world.contract = replace(world.contract, guest_deadline_s=3.0)
     world.wire.leaseless = ("logs-vm01",)
     done = world.provision()
     error = only_error(done)
