@@ -10,6 +10,8 @@ from typing import Protocol
 from benchmarks.results import Cost, Results, Run
 from harness.errors import HarnessError
 
+SHORT_S = 30.0  # what takes longer comes last, after the first round
+
 
 class Failed(Exception):
     """A contender did not do its work, so its time means nothing."""
@@ -50,29 +52,37 @@ def take_turns(
     keep: Callable[[Results], None],
     tell: Callable[[str], None],
 ) -> None:
-    """Each contender once per round. Everybody has a first turn; then only who can be expected to end in time.
+    """Each contender once per round; what takes long has its further turns after what is short, if there is time.
 
     What `results` holds already is not measured again: a run that was cut off goes on from there. Who fails has no
     other turn, and the rest go on.
     """
     began = time.monotonic()
-    for number in range(bounds.runs):
-        for contender in contenders:
-            if results.count(contender.name) > number or contender.name in results.failed:
-                continue
-            spent = time.monotonic() - began
-            if number and spent + (results.median(contender.name) or 0.0) > bounds.seconds:
-                tell(f"{contender.title}: no time for run {number + 1}")
-                continue
-            try:
-                run = _measure(contender, meter)
-            except (Failed, HarnessError) as error:
-                results.failed[contender.name] = str(error)
-                tell(f"{contender.title}: {error}")
-            else:
-                results.add(contender.name, run)
-                tell(f"{contender.title}: {run.seconds:.2f} s")
-            keep(results)
+
+    def turn(contender: Contender, number: int) -> None:
+        if results.count(contender.name) > number or contender.name in results.failed:
+            return
+        if number and time.monotonic() - began + (results.median(contender.name) or 0.0) > bounds.seconds:
+            tell(f"{contender.title}: no time for run {number + 1}")
+            return
+        try:
+            run = _measure(contender, meter)
+        except (Failed, HarnessError) as error:
+            results.failed[contender.name] = str(error)
+            tell(f"{contender.title}: {error}")
+        else:
+            results.add(contender.name, run)
+            tell(f"{contender.title}: {run.seconds:.2f} s")
+        keep(results)
+
+    for contender in contenders:
+        turn(contender, 0)
+    long = {one.name for one in contenders if (results.median(one.name) or 0.0) > SHORT_S}
+    for takes_long in (False, True):
+        for number in range(1, bounds.runs):
+            for contender in contenders:
+                if (contender.name in long) is takes_long:
+                    turn(contender, number)
 
 
 def _measure(contender: Contender, meter: Meter) -> Run:

@@ -62,6 +62,13 @@ def test_nobody_begins_a_second_turn_that_would_end_too_late() -> None:
     assert "a: no time for run 2" in told
 
 
+def test_what_takes_long_waits_for_what_is_short() -> None:
+    results = Results("lab", "lan", 10)
+    results.add("a", Run(40.0, 0, Cost(None, None, None, None)))
+    ran, _, _ = turns("ab", Bounds(3, 600), results)
+    assert ran == [*"bbbaa"]
+
+
 def test_contender_that_fails_has_no_time_and_the_rest_go_on() -> None:
     def fail() -> str:
         raise Failed("it ended with 2")
