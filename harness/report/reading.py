@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ class Run:
 
 def read_run(file: Path) -> Run:
     """The head of a run."""
-    run = _parse(file, Run)
+    run = _head(file, _stamp(file))
     if run.format != FORMAT:
         raise _unreadable(file, f"it has format {run.format}, and this tool reads {FORMAT}")
     return run
@@ -39,12 +40,36 @@ def read_run(file: Path) -> Run:
 def read_report(file: Path) -> Report:
     """The whole run, with its evidence."""
     read_run(file)
-    return _parse(file, Report)
+    return _parse(file, _report())
 
 
-def _parse(file: Path, kind: type[T]) -> T:
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """What changes whenever the file does."""
     try:
-        return TypeAdapter(kind).validate_json(file.read_bytes())
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=256)  # a run looks at all earlier ones twice, and each has to be parsed as a whole
+def _head(file: Path, _: tuple[int, int, int] | None) -> Run:
+    return _parse(file, _run())
+
+
+@cache
+def _run() -> TypeAdapter[Run]:
+    return TypeAdapter(Run)
+
+
+@cache
+def _report() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
+def _parse(file: Path, kind: TypeAdapter[T]) -> T:
+    try:
+        return kind.validate_json(file.read_bytes())
     except FileNotFoundError as error:
         raise Missing(
             tried="read a run",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.contract import Contract
+from harness.report.history import look
 from harness.report.html import prepare
 from harness.report.model import Report
 from harness.report.outputs import KINDS, render_json_text
@@ -78,7 +80,8 @@ def take_report(
     trips = begun or (begin(contract, options) if contract else None)
     if trips is not None:
         trips.start()
-        trips.looks.ahead([prepare] if options.html else [])
+        # Until they have answered there is time for what the report will need.
+        trips.looks.ahead([prepare, partial(look, trips.state_dir)] if options.html else [])
     handover = _Handover(contract, trips)
     try:
         pytest.main(_arguments(options), plugins=[handover, Live(console)])

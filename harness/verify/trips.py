@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from testinfra.host import Host
 
@@ -40,6 +41,10 @@ class Trips:
         self._lock = threading.Lock()
         self.count = 0
         self.started = time.monotonic()
+
+    @property
+    def state_dir(self) -> Path:
+        return self._contract.state_dir
 
     @property
     def planned(self) -> tuple[str, ...]:

@@ -32,6 +32,15 @@ def test_runs_are_kept_under_the_time_they_started(tmp_path: Path) -> None:
     assert names(tmp_path) == ["2026-11-22T09-00-00Z", "2026-11-22T09-00-00Z-2", "2026-11-22T11-00-00Z"]
 
 
+def test_a_run_that_is_written_over_is_read_anew(tmp_path: Path) -> None:
+    file = history.keep(tmp_path, run(0))
+    assert history.look(tmp_path).runs[0].run.verdict == "pass"
+    file.write_text(file.read_text().replace('"verdict":"pass"', '"verdict":"fail"'))
+    assert history.look(tmp_path).runs[0].run.verdict == "fail"
+    file.unlink()
+    assert names(tmp_path) == []
+
+
 def test_they_do_not_grow_without_end_and_the_last_green_stays(tmp_path: Path) -> None:
     history.keep(tmp_path, run(0))
     history.keep(tmp_path, run(1))
