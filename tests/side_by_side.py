@@ -44,6 +44,13 @@ class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no t
             self.workqueue.move_to_end(unit, last=False)
         super()._assign_work_unit(node)
 
+    def _reschedule(self, node: WorkerController) -> None:
+        """What is left may be nothing for this one."""
+        if self.workqueue and node.gateway.id != CONNECTED and set(self.workqueue) <= set(NEED_THE_NETWORK):
+            node.shutdown()
+            return
+        super()._reschedule(node)
+
 
 def main(arguments: list[str]) -> int:
     """The exit status of pytest; 2 when the labs could not be prepared."""

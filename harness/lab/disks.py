@@ -35,6 +35,7 @@ PRODUCTS: Mapping[str, Product] = {"kea": "opnsense", "vyos": "vyos"}
 ARTIFACTS_INSIDE = "/srv/artifacts"
 
 USER_ID = 1000
+AGE_S = 3600.0  # of what all clones share
 
 # What looks at each boot for disks, consoles and scripts that no machine of the lab has, and what prepares for them.
 GENERATORS = (
@@ -148,6 +149,9 @@ def write_guest_image(spec: LabSpec, credentials: Credentials, rootfs: Path) -> 
     (tree / "etc/sudoers.d" / spec.template.user).chmod(0o440)
     write_file(tree / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
     _write_host_key(tree, credentials.template_host_key)
+    # Older than any clone, however soon the first one boots.
+    for path in (tree / "etc/machine-id", *(tree / "etc/ssh").glob("ssh_host_*")):
+        os.utime(path, (path.stat().st_mtime - AGE_S,) * 2)
     _add_user(tree, rootfs, spec.template.user, credentials.authorized_key)
     link(tree / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
     enable(tree, "qemu-guest-agent.service")

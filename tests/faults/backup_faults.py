@@ -20,7 +20,8 @@ DAYS_AGO = int(time.time()) - 3 * 86400
 
 
 def logged(pattern: str, new: str) -> Way:
-    return controlled(op="edit-log", task="vzdump", vmid=VMID, pattern=pattern, new=new)
+    begins = f"INFO: Starting Backup of VM {VMID} (qemu)"  # one task saves several
+    return controlled(op="edit-log", task="vzdump", after=begins, pattern=pattern, new=new)
 
 
 def second_job(**changes: str) -> Way:

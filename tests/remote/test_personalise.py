@@ -12,6 +12,7 @@ from harness import errors, probe
 from harness.remote.known_hosts import HostKey, parse_key, pin
 from harness.remote.personalise import Outcome, parse_outcome, render_script
 from harness.remote.ssh import Connections, connections, run
+from harness.wait import wait_until
 from tests.remote.machine import Machine, started_machine, what_is_missing
 
 SCRIPT = render_script(hostname="metrics-vm01", fqdn="metrics-vm01.lab.deevnet.net")
@@ -35,6 +36,21 @@ def personalise(opened: Connections, script: str = SCRIPT) -> Outcome:
     return parse_outcome(result.stdout)
 
 
+def offered(clone: Machine, wanted: Outcome) -> set[HostKey]:
+    """What sshd offers once it has read itself anew; it is told to, and nobody waits for it."""
+
+    def look() -> tuple[set[HostKey] | None, str]:
+        try:
+            keys = {parse_key(key) for key in probe.ssh_host_keys("127.0.0.1", clone.login.port)}
+        except errors.Unreachable as error:
+            return None, error.happened
+        return (keys if keys & set(wanted.host_keys) else None), str(keys)
+
+    waited = wait_until(look, deadline_s=20)
+    assert waited.value, waited.last_seen
+    return waited.value
+
+
 def test_a_clone_becomes_itself(clone: Machine) -> None:
     with connections([clone.login]) as opened:
         outcome = personalise(opened)
@@ -54,13 +70,13 @@ def test_sshd_shows_the_new_keys_and_only_those(clone: Machine) -> None:
         outcome = personalise(opened)
     assert {key.type for key in outcome.host_keys} == {"ssh-ed25519", "ecdsa-sha2-nistp256"}
     assert clone.host_key not in outcome.host_keys
-    offered = probe.ssh_host_keys("127.0.0.1", clone.login.port)
-    assert {parse_key(key) for key in offered} == set(outcome.host_keys)
+    assert offered(clone, outcome) == set(outcome.host_keys)
 
 
 def test_the_new_key_is_trusted_after_it_was_pinned(clone: Machine) -> None:
     with connections([clone.login]) as opened:
         outcome = personalise(opened)
+    assert offered(clone, outcome)
     with connections([clone.login]) as opened, pytest.raises(errors.Untrusted):
         run(opened, "clone", "true")
     pin(clone.login.known_hosts[0], "clone", "127.0.0.1", outcome.host_keys)

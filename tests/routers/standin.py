@@ -68,6 +68,8 @@ stop() {
     runs "$1" || return 0
     kill "$(cat "/run/$1.pid")"
     while runs "$1"; do sleep 0.02; done
+    # Kea that was ended while it started has not removed it, and would take the zombie for itself.
+    [ "$1" != kea ] || rm -f /run/kea/*.pid
 }
 start() {
     case $1 in
@@ -146,9 +148,9 @@ class StandIn:
             self.write(changes)
         return caught.value
 
-    def lease(self, mac: str) -> str | None:
+    def lease(self, mac: str, tries: int = 20) -> str | None:
         """The address that a client with that MAC gets; it asks again, as clients do while a server starts."""
-        asked = (self.inside(lambda: dhcp.lease(CLIENT_NIC, mac, timeout_s=0.7)) for _ in range(4))
+        asked = (self.inside(lambda: dhcp.lease(CLIENT_NIC, mac, timeout_s=0.7)) for _ in range(tries))
         return next((str(got.address) for got in asked if got is not None), None)
 
     def answers(self, name: str) -> tuple[str, ...]:

@@ -127,6 +127,8 @@ def again(bare: Site, playbook_first: Meeting) -> Step:
 def invoke_first(bare: Site, again: Step) -> Meeting:
     """`invoke provision` makes one again that somebody has removed, and the playbook comes meanwhile."""
     destroy(VMID)
+    # Otherwise it would have ended before Ansible is there.
+    lab.control({"op": "fault", "kind": "task-stall", "task": "qmclone", "times": 1, "seconds": 15})
 
     def ansible() -> tuple[int, str]:
         played = play(FOLDER, bare.state)

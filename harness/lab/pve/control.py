@@ -148,13 +148,19 @@ def _edit_volume(sim: Simulator, request: Mapping[str, Any]) -> None:
 
 
 def _edit_log(sim: Simulator, request: Mapping[str, Any]) -> None:
-    """The newest task of that type about that VM said something else."""
+    """In the newest log of that type of task with a line `after`, the next line of that pattern said something else."""
     with sim.state.changing() as data:
-        tasks = (one for one in data["tasks"] if (one["type"], one["id"]) == (request["task"], str(request["vmid"])))
-        record = next(tasks, None)
-        if record is None:
-            raise ValueError(f"no task {request['task']} about {request['vmid']}")
-        record["log"] = [re.sub(request["pattern"], request["new"], line) for line in record["log"]]
+        logs = (
+            one["log"] for one in data["tasks"] if one["type"] == request["task"] and request["after"] in one["log"]
+        )
+        log = next(logs, None)
+        if log is None:
+            raise ValueError(f"no task {request['task']} said {request['after']!r}")
+        following = range(log.index(request["after"]), len(log))
+        at = next((at for at in following if re.search(request["pattern"], log[at])), None)
+        if at is None:
+            raise ValueError(f"after {request['after']!r} there is no {request['pattern']!r}")
+        log[at] = re.sub(request["pattern"], request["new"], log[at])
 
 
 def _broadcast(sim: Simulator, request: Mapping[str, Any]) -> None:

@@ -252,7 +252,10 @@ def test_a_task_can_have_logged_something_else(node: Node) -> None:
     fault(node, "task-warn", task="qmstart", text="memory is short")
     upid = node.ask("POST", f"{NODE}/qemu/200/status/start").data
     node.ended(upid)
-    node.control(op="edit-log", task="qmstart", vmid=200, pattern="short", new="plenty")
+    said = "WARN: memory is short"
+    node.control(op="edit-log", task="qmstart", after=said, pattern="short", new="plenty")
     assert node.read(f"{NODE}/tasks/{upid}/log")[0]["t"] == "WARN: memory is plenty"
-    with pytest.raises(AssertionError, match="no task qmstart about 999"):
-        node.control(op="edit-log", task="qmstart", vmid=999, pattern="short", new="plenty")
+    with pytest.raises(AssertionError, match="no task qmstart said 'WARN: memory is short'"):
+        node.control(op="edit-log", task="qmstart", after=said, pattern="short", new="plenty")
+    with pytest.raises(AssertionError, match="there is no 'short'"):
+        node.control(op="edit-log", task="qmstart", after="WARN: memory is plenty", pattern="short", new="plenty")
