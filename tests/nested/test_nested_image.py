@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -49,19 +50,39 @@ class Booted:
                 {"execute": command, "arguments": arguments},
             ):
                 channel.sendall(f"{json.dumps(request)}\n".encode())
-            while json.loads(answers.readline() or "{}").get("return") != os.getpid():
+            while _answer(answers).get("return") != os.getpid():
                 pass  # what an earlier question was still owed
-            return json.loads(answers.readline())["return"]
+            answer = _answer(answers)
+            if "return" not in answer:
+                raise OSError(f"{command}: {answer}")
+            return answer["return"]
 
     def ssh(self, command: str, script: str = "") -> str:
+        """As the user of the image, to the host whose key the agent tells."""
+        known = self.folder / "known_hosts"
+        known.write_text(f"[127.0.0.1]:{self.port} {self._read('/etc/ssh/ssh_host_ed25519_key.pub')}")
         argv = ["ssh", "-i", str(self.key), "-p", str(self.port), "-oBatchMode=yes", "-oConnectTimeout=20"]
-        argv += ["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR"]
+        argv += ["-oStrictHostKeyChecking=yes", f"-oUserKnownHostsFile={known}", "-oHostKeyAlgorithms=ssh-ed25519"]
         done = subprocess.run(
             [*argv, f"{USER}@127.0.0.1", command], input=script, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise OSError(done.stderr)
         return done.stdout.strip()
+
+    def _read(self, path: str) -> str:
+        handle = self.agent("guest-file-open", path=path, mode="r")
+        content = self.agent("guest-file-read", handle=handle)["buf-b64"]
+        self.agent("guest-file-close", handle=handle)
+        return base64.b64decode(content).decode()
+
+
+def _answer(answers: IO[str]) -> dict[str, Any]:
+    line = answers.readline()
+    if not line:
+        raise OSError("the agent's channel was closed")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
 
 @pytest.fixture(scope="module")
