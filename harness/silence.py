@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,8 @@ class Silence:
 def read_silence(error: requests.RequestException) -> Silence:
     """What the library's exception comes down to."""
     text = _innermost(error)
+    if _ended_in_the_handshake(error):
+        return Silence("cut", text)
     if isinstance(error, requests.exceptions.SSLError):
         return _of_tls(str(error))
     if isinstance(error, requests.exceptions.ReadTimeout):
@@ -42,6 +45,11 @@ def _of_tls(text: str) -> Silence:
     if verification or "CertificateError" in text:
         return Silence("chain", verification[1].strip() if verification else "the certificate is for another name")
     return Silence("foreign", _short(text))
+
+
+def _ended_in_the_handshake(error: BaseException) -> bool:
+    """A daemon that dies there has said nothing yet, so nothing foreign either."""
+    return any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(error))
 
 
 def _never_connected(error: BaseException) -> bool:

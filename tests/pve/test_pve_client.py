@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -271,6 +272,25 @@ def test_a_read_is_not_asked_for_ever(served: Served) -> None:
     with pytest.raises(Dropped):
         reader(served).get("/version")
     assert served.times("GET /version") == READ_TRIES
+
+
+def test_a_daemon_that_dies_while_a_connection_is_made_was_not_something_else() -> None:
+    greeted = []
+
+    def die_of(listener: socket.socket) -> None:
+        while len(greeted) < READ_TRIES:
+            connection, _ = listener.accept()
+            with connection:
+                greeted.append(connection.recv(65536))  # all of the greeting: what is left unread would be a reset
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        served = Served(f"https://127.0.0.1:{listener.getsockname()[1]}", Path("/nowhere"), "AB" * 32)
+        dying = threading.Thread(target=die_of, args=[listener], daemon=True)
+        dying.start()
+        with pytest.raises(Dropped, match=r"the connection was cut \(.*EOF"):
+            reader(served).get("/version")
+        dying.join(timeout=5)
+    assert len(greeted) == READ_TRIES
 
 
 @pytest.mark.parametrize("lost", [Answer(cut="after"), Answer(status=596, reason="Broken pipe")], ids=["cut", "596"])
