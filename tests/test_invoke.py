@@ -56,6 +56,14 @@ def test_it_is_found_through_a_symlink_from_another_directory(checkout: Path, tm
     assert run(link, "hello", cwd=Path("/")).stdout == "hello\n"
 
 
+def test_compiled_modules_are_kept_for_the_next_start(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "beside.py").write_text("WORD = 'hello'\n")
+    task = "from invoke.tasks import task\n\n@task\ndef hello(c):\n    import beside\n    print(beside.WORD)\n"
+    (checkout / "tasks.py").write_text(task)
+    assert run(checkout / "invoke", "hello", cwd=tmp_path, PYTHONDONTWRITEBYTECODE="1").stdout == "hello\n"
+    assert list((checkout / "__pycache__").glob("beside.*.pyc"))
+
+
 def test_another_lock_makes_it_anew(checkout: Path, tmp_path: Path) -> None:
     lock = checkout / "requirements.lock"
     lock.write_text(lock.read_text() + "# another lock\n")

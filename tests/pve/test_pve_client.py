@@ -275,7 +275,7 @@ def test_a_read_is_not_asked_for_ever(served: Served) -> None:
 
 
 def test_a_daemon_that_dies_while_a_connection_is_made_was_not_something_else() -> None:
-    greeted = []
+    greeted: list[bytes] = []
 
     def die_of(listener: socket.socket) -> None:
         while len(greeted) < READ_TRIES:
