@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from harness.contract import Contract
+from harness.embedded import router_variables, running_router
 from harness.inventory import load, resolve
-from harness.lab import router_variables, running_router
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from harness import probe, routers
 from harness.contract import Contract, Guest, Mac, SecretRef
 from harness.engine.proving import ServiceLooks
+from harness.embedded import STATE as LAB_STATE
 from harness.errors import Invalid, Missing, Refused
 from harness.evidence import Evidence, Secret
-from harness.lab.paths import STATE as LAB_STATE
 from harness.opening import CHECKOUT, open_contract, state_folder
 from harness.probing import dhcp
 from harness.pve.client import Client, Purpose, Writer, connect

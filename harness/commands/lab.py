@@ -15,6 +15,7 @@ from harness import lab
 from harness.commands.front import console, front
 from harness.commands.setup import install_missing
 from harness.contract import Contract
+from harness.embedded import RouterKind
 from harness.errors import Invalid
 from harness.lab import (
     DELAY_S,
@@ -25,7 +26,6 @@ from harness.lab import (
     LabStatus,
     LabTemplate,
     Latency,
-    RouterKind,
     Seed,
     SeedRecord,
     SeedReservation,

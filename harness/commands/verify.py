@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from harness.commands.front import console, front
 from harness.contract import Contract
@@ -14,6 +13,9 @@ from harness.opening import open_contract
 from harness.verify.options import VerifyOptions
 from harness.verify.planned import begin
 from harness.verify.trips import Trips
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @front

@@ -3,7 +3,6 @@
 from harness.lab.access import control, ssh_command
 from harness.lab.cgroups import group_named, processes
 from harness.lab.commands import run as run_program
-from harness.lab.kinds import router_variables, running_router
 from harness.lab.lifecycle import build, down, up
 from harness.lab.lock import one_at_a_time
 from harness.lab.machines import at_the_machine, at_the_switch, launch, running, wait_started
@@ -21,7 +20,6 @@ from harness.lab.spec import (
     LabStatus,
     LabTemplate,
     Latency,
-    RouterKind,
 )
 from harness.lab.status import memory_mib, status
 
@@ -35,7 +33,6 @@ __all__ = [
     "LabTemplate",
     "Latency",
     "Place",
-    "RouterKind",
     "Seed",
     "SeedRecord",
     "SeedReservation",
@@ -56,10 +53,8 @@ __all__ = [
     "processes",
     "require",
     "require_root",
-    "router_variables",
     "run_program",
     "running",
-    "running_router",
     "ssh_command",
     "start_segment",
     "status",

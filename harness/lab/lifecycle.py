@@ -17,7 +17,7 @@ from harness.lab.disks import replace_dnsmasq, write_guest_image, write_hypervis
 from harness.lab.links import remove_link, require_free_network
 from harness.lab.lock import one_at_a_time
 from harness.lab.packages import INSTALLED, ensure_hypervisor_layer, ensure_packages
-from harness.lab.paths import BIN, CACHE, FILES, MACHINES, STATE
+from harness.lab.paths import BIN, CACHE, FILES, MACHINES
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs

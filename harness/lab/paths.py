@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.embedded import STATE
+
 FILES = Path(__file__).parent / "files"
 SIMULATOR = Path(__file__).parent / "pve"
 ROUTER_API = Path(__file__).parent / "router"
 
 CACHE = Path("/var/cache/mgmt-lab")
-STATE = Path("/var/lib/mgmt-lab")
 LOCK = Path("/run/mgmt-lab.lock")  # outside STATE: `down` removes STATE while it holds the lock
 
 BIN = STATE / "bin"  # a copy: a shell reads its script while it runs, and the checkout may change
@@ -19,7 +20,6 @@ MACHINES = STATE / "machines"
 GUESTS = STATE / "guests"  # the hypervisor's /var/lib/pve-guests: overlayfs cannot write onto an overlay
 IMAGE = STATE / "image"
 KNOWN_HOSTS = STATE / "known_hosts"  # the lab's own knowledge, one file for each machine
-RECORD = STATE / "status.json"
 
 LINK = "mgmt-lab0"
 GROUP = "mgmt-lab"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from harness.lab.paths import RECORD, STATE
+from harness.embedded import RECORD, STATE
 from harness.lab.requirements import require_root
 from harness.lab.spec import HypervisorState, LabSpec, Latency
 from harness.lab.trees import digest_of, write_file

@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal
 
+from harness.embedded import RouterKind
 from harness.lab.router.seed import Seed
-
-# The lab's own dnsmasq, or Kea and unbound behind the API of OPNsense (kea) or of VyOS (vyos).
-RouterKind = Literal["dnsmasq", "kea", "vyos"]
 
 # As the installer leaves it, or as bootstrap does: the short cut for whoever tries what comes after bootstrap.
 HypervisorState = Literal["installed", "bootstrapped"]

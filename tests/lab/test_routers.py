@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import lab, probe
+from harness import embedded, lab, probe
 from harness.commands.lab import spec_of
 from harness.errors import Invalid
 from harness.lab import LabStatus, machines, paths
@@ -104,8 +104,8 @@ def test_dnsmasq_is_the_default(running_lab: LabStatus) -> None:
 
 
 def test_only_the_labs_own_site_is_read_with_it(kind: str) -> None:
-    assert lab.running_router("lab") == kind
-    assert lab.running_router("dvntm") is None
+    assert embedded.running_router("lab") == kind
+    assert embedded.running_router("dvntm") is None
 
 
 def test_an_unknown_kind_is_refused() -> None:
