@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness import probe, routers
 from harness.contract import Contract, Guest, Mac, SecretRef
-from harness.engine.proving import ServiceLooks
 from harness.embedded import STATE as LAB_STATE
+from harness.engine.proving import ServiceLooks
 from harness.errors import Invalid, Missing, Refused
 from harness.evidence import Evidence, Secret
 from harness.opening import CHECKOUT, open_contract, state_folder

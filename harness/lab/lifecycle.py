@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from harness.embedded import STATE
 from harness.errors import HarnessError
 from harness.lab import cgroups, machines
 from harness.lab.booting import SSH_PORT, require_booted, wait_booted, wait_listening
