@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import lab
+from harness import embedded, lab
 from harness.errors import HarnessError
 from harness.lab import LabSpec, LabStatus, cgroups, machines, paths
 from harness.wait import wait_until
@@ -75,7 +75,7 @@ def test_down_leaves_nothing(free_machine: None, spec: LabSpec) -> None:
     assert set(Path("/sys/class/net").iterdir()) == links
     assert Path("/proc/self/mounts").read_text() == mounts
     assert made.isdisjoint(namespaces(everything()))
-    assert not paths.STATE.exists()
+    assert not embedded.STATE.exists()
     assert lab.status() == LabStatus(up=False)
     assert lab.memory_mib() == 0
 
@@ -130,7 +130,7 @@ def test_interrupted_up_leaves_nothing(free_machine: None, spec: LabSpec, tmp_pa
         program.send_signal(signal.SIGINT)
         program.wait(timeout=20)
     assert not cgroups.lab_group().exists()
-    assert not paths.STATE.exists()
+    assert not embedded.STATE.exists()
 
 
 def test_lab_that_cannot_start_leaves_nothing(free_machine: None) -> None:
@@ -138,7 +138,7 @@ def test_lab_that_cannot_start_leaves_nothing(free_machine: None) -> None:
     with pytest.raises(HarnessError, match=r"failed: dnsmasq\.service .*bad option"):
         lab.up(LabSpec(dnsmasq={"lab.conf": "no-such-option\n"}), progress=print)
     assert not cgroups.lab_group().exists()
-    assert not paths.STATE.exists()
+    assert not embedded.STATE.exists()
 
 
 def test_killed_build_is_not_taken_for_a_built_tree(free_machine: None, spec: LabSpec, tmp_path: Path) -> None:
