@@ -24,7 +24,7 @@ from harness.verify.clauses import WHOLE, load_clauses
 from harness.verify.looks import Looks
 from harness.verify.outcome import weigh_phase
 from harness.verify.picture import picture_of
-from harness.verify.planned import NEEDS_SEGMENT, open_trips
+from harness.verify.planned import NEEDS_HOSTS, NEEDS_HYPERVISOR, open_trips
 from harness.verify.run_record import RunRecord
 from harness.verify.selection import (
     MARKS,
@@ -180,13 +180,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark(spec, record.clauses.by_id[spec.clause])
     wanted = {spec.item.nodeid: spec for spec in specs if is_wanted(spec, chosen=record.chosen, guest=record.guest)}
     config.hook.pytest_deselected(items=[spec.item for spec in specs if spec.item.nodeid not in wanted])
-    # What waits for DHCP servers comes last: until then they have had their time.
-    items[:] = sorted((spec.item for spec in wanted.values()), key=_hears_the_segment)
+    items[:] = sorted((spec.item for spec in wanted.values()), key=_wait_of)
     record.specs = wanted
 
 
-def _hears_the_segment(item: pytest.Item) -> bool:
-    return bool(NEEDS_SEGMENT & set(getattr(item, "fixturenames", ())))
+def _wait_of(item: pytest.Item) -> int:
+    """What only the API is asked for comes first, and the hypervisor, which listens for DHCP servers, last."""
+    asked = set(getattr(item, "fixturenames", ()))
+    return 2 if asked & NEEDS_HYPERVISOR else 1 if asked & NEEDS_HOSTS else 0
 
 
 @pytest.hookimpl(wrapper=True)

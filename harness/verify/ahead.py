@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 
 from harness.contract import Guest
-from harness.verify.planned import EVERYTHING, plan_trips
+from harness.verify.planned import NEEDS_HOSTS, plan_trips
 from harness.verify.site_view import SiteView
 
 NEEDS_SERVICES = frozenset({"listening", "reporting"})
@@ -48,7 +48,7 @@ def look_ahead(site: SiteView, fixtures: Set[str], guests: Iterable[Guest]) -> N
 
 def look_at_everything(site: SiteView) -> None:
     """The same for a whole run of our own specs, whose round trips are under way."""
-    look_ahead(site, frozenset[str]().union(EVERYTHING, NEEDS_SERVICES, {"wire"}, *API.values()), site.contract.guests)
+    look_ahead(site, frozenset[str]().union(NEEDS_HOSTS, NEEDS_SERVICES, {"wire"}, *API.values()), site.contract.guests)
 
 
 def _wire_tasks(site: SiteView, fixtures: Set[str], chosen: Iterable[Guest]) -> Iterator[Task]:

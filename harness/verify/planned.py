@@ -16,8 +16,9 @@ from harness.verify.trips import Trips
 # Fixtures whose answer is about all guests together, and those that hear what is said on the guests' segments.
 NEEDS_ALL_GUESTS = frozenset({"same_machine_id", "same_host_key", "automation_users"})
 NEEDS_SEGMENT = frozenset({"segment", "dhcp_servers", "unknown_macs"})
-# What all our own specs together ask hosts for.
-EVERYTHING = frozenset({"hypervisor_host", "host_setup", "inside", "router", "host"}) | NEEDS_SEGMENT
+# What is answered in the hypervisor's round trip, and what all our own specs together ask hosts for.
+NEEDS_HYPERVISOR = frozenset({"hypervisor_host", "host_setup", "host"}) | NEEDS_SEGMENT
+NEEDS_HOSTS = frozenset({"inside", "router"}) | NEEDS_ALL_GUESTS | NEEDS_HYPERVISOR
 
 
 def begin(contract: Contract, options: VerifyOptions) -> Trips | None:
@@ -28,7 +29,7 @@ def begin(contract: Contract, options: VerifyOptions) -> Trips | None:
     if not options.is_whole or contract.authority != "core":
         return None
     trips = open_trips(contract, Looks(), OWN_SPECS)
-    plan_trips(trips, contract, EVERYTHING, contract.guests)
+    plan_trips(trips, contract, NEEDS_HOSTS, contract.guests)
     trips.start(contract.hypervisor.name)
     return trips
 
