@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def read_document(file: Path) -> Document:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         return _unreadable(file, 1, f"a file that cannot be read ({cause})", "a readable UTF-8 file")
+    return _parse(file, text)
+
+
+# A command that asks for the neighbours' sites too reads the same texts again.
+@lru_cache(maxsize=512)
+def _parse(file: Path, text: str) -> Document:
     if text.startswith(VAULT_HEADER):
         return Document(file)  # Encrypted: its variables are not ours to see.
     reader = _Reader(file)
