@@ -48,4 +48,12 @@ def test_provision_imports_nothing_to_draw_and_no_other_router() -> None:
     loaded = imported_by("-c", "import harness.commands.provision")
     assert packages(loaded) & ({"dns", "ansible", "ansible_runner"} | FOR_PEOPLE) == set()
     assert loaded & {"harness.routers.opnsense", "harness.routers.vyos"} == set()
-    assert parts(loaded) & {"verify", "preflight", "drills", "templates", "nested", "instance", "bootstrap"} == set()
+    others = {"verify", "preflight", "drills", "templates", "nested", "instance", "bootstrap", "lab"}
+    assert parts(loaded) & others == set()
+
+
+def test_verify_logs_in_before_it_loads_what_judges_and_draws() -> None:
+    loaded = imported_by("-c", "import harness.commands.verify")
+    assert "harness.verify.trips" in loaded
+    assert packages(loaded) & ((OUTER_WORLD - {"testinfra"}) | FOR_PEOPLE) == set()
+    assert parts(loaded) & {"engine", "lab", "plan", "pve", "report", "site"} == set()
