@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -90,6 +91,9 @@ def show_turns(turns: Iterable[Iterable[str]]) -> str:
 
 def place(declared: Declared) -> str:
     """file:line, short when it is below the current directory."""
-    here = Path.cwd()
-    file = declared.file.relative_to(here) if declared.file.is_relative_to(here) else declared.file
-    return f"{file}:{declared.line}"
+    return f"{_shortened(declared.file, Path.cwd())}:{declared.line}"
+
+
+@lru_cache(maxsize=512)
+def _shortened(file: Path, here: Path) -> Path:
+    return file.relative_to(here) if file.is_relative_to(here) else file
