@@ -1,4 +1,4 @@
-"""Imports point one way: surface -> composition -> adapters -> model -> base."""
+"""Imports point one way: front -> surface -> composition -> adapters -> model -> base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ COMPOSITION = {
     "acceptance",
 }
 SURFACE = {"commands", "ansible"}
-LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)
+FRONT = {"tasks"}
+LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE, FRONT)
 
 
 def part_of(module: str) -> str | None:
