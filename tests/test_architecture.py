@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "wait", "evidence", "tls", "silence"}
+BASE = {"errors", "wait", "evidence", "tls", "silence", "interrupts"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {
