@@ -11,9 +11,10 @@ import pytest
 import tasks
 
 ROOT = Path(__file__).parent.parent
-NAMED = re.compile(r"\./invoke +(?!-)([a-z.]+[a-z])")
+# Where a sentence is for one site, `contract.invoke("...")` puts `./invoke` before it.
+NAMED = re.compile(r"(?:\./invoke +|\.invoke\(f?[\"'])(?!-)([a-z.]+[a-z])")
 # What is typed behind it, up to where the sentence goes on.
-TYPED = re.compile(rf"{NAMED.pattern}([^`\"\n,;|#(]*)")
+TYPED = re.compile(rf"{NAMED.pattern}([^`\"\n,;|#()]*)")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 

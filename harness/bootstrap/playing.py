@@ -319,12 +319,13 @@ def _diff_lines(part: Mapping[str, Any]) -> list[str]:
     return list(difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="", n=1))
 
 
+# What to look at before the next run.
 HINTS = {
-    "repositories": "Look at the package repository, then run ./invoke bootstrap again",
-    "version": "Look at apt on the hypervisor (apt-get check), then run ./invoke bootstrap again",
-    "time": "Look at systemctl status chrony on the hypervisor, then run ./invoke bootstrap again",
-    "ssh": "Look at /etc/ssh on the hypervisor (sshd -T), then run ./invoke bootstrap again",
-    "bridge": "Correct mgmt_hypervisor.bridges or the cabling, then run ./invoke bootstrap again",
+    "repositories": "Look at the package repository",
+    "version": "Look at apt on the hypervisor (apt-get check)",
+    "time": "Look at systemctl status chrony on the hypervisor",
+    "ssh": "Look at /etc/ssh on the hypervisor (sshd -T)",
+    "bridge": "Correct mgmt_hypervisor.bridges or the cabling",
 }
 
 
@@ -338,6 +339,7 @@ def failure_of(contract: Contract, played: Played) -> HarnessError | None:
     if step is None:
         return None
     task = step.task[:1].lower() + step.task[1:]
-    do = HINTS.get(step.role, "Mend what it says on the hypervisor, then run ./invoke bootstrap again")
+    look = HINTS.get(step.role, "Mend what it says on the hypervisor")
+    do = f"{look}, then run {contract.invoke('bootstrap')} again"
     where = f" (role {step.role})" if step.role else ""
     return HarnessError(tried=task, on=f"{step.host}{where}", happened=step.detail, do=do)

@@ -121,7 +121,7 @@ def _show_unfinished(contract: Contract, unfinished: tuple[float, Any] | None, o
     if unfinished:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unfinished[0]))
         out.print(
-            f"An apply of {when} was cut off and is not proven. Next: ./invoke router.apply --site {contract.site}",
+            f"An apply of {when} was cut off and is not proven. Next: {contract.invoke('router.apply')}",
             style="bold red",
             markup=False,
         )
