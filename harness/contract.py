@@ -17,6 +17,8 @@ CloneMode = Literal["auto", "linked", "full"]
 DrillName = Literal["reboot", "tenant-loss", "router-alone", "restore", "rebuild"]
 VyosRelease = Literal["1.4", "1.5"]  # they spell the same thing differently
 
+DEFAULT_SITE = "lab"  # of a command without --site
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -412,6 +414,10 @@ class Contract:
     tenant_networks: tuple[IPv4Network, ...] = ()  # subnets that are the tenants' alone
     nested: Nested | None = None  # None: the hypervisor is there already
     site_folder: Path = Path()  # where relative commands and vault files of secret references start
+
+    def invoke(self, command: str) -> str:
+        """A command of this tool as it is typed for this site."""
+        return f"./invoke {command}" + ("" if self.site == DEFAULT_SITE else f" --site {self.site}")
 
     def guest(self, name: str) -> Guest:
         """The guest of that name; KeyError when it is not declared."""

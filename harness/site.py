@@ -118,8 +118,7 @@ def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:
 
 def _not_bootstrapped(contract: Contract, error: Missing) -> Missing:
     """On a hypervisor that nobody has bootstrapped yet, what bootstrap makes is missing."""
-    site = "" if contract.site == "lab" else f" --site {contract.site}"
-    do = f"Bootstrap the hypervisor, which makes it: ./invoke bootstrap{site}; or else: {error.do}"
+    do = f"Bootstrap the hypervisor, which makes it: {contract.invoke('bootstrap')}; or else: {error.do}"
     return Missing(tried=error.tried, on=error.on, happened=error.happened, do=do)
 
 

@@ -74,5 +74,5 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str, out: st
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.argv = ["invoke", "--search-root", str(ROOT), *arguments]
+    sys.argv = ["invoke", "--write-pyc", "--search-root", str(ROOT), *arguments]
     program.run()

@@ -1,4 +1,4 @@
-"""Imports point one way: surface -> composition -> adapters -> model -> base."""
+"""Imports point one way: front -> surface -> composition -> adapters -> model -> base."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence"}
+BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence", "interrupts"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {
@@ -31,7 +31,8 @@ COMPOSITION = {
     "acceptance",
 }
 SURFACE = {"commands", "ansible"}
-LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE)
+FRONT = {"tasks"}
+LAYERS = (BASE, MODEL, ADAPTERS, COMPOSITION, SURFACE, FRONT)
 
 
 def part_of(module: str) -> str | None:

@@ -175,3 +175,11 @@ def test_pinned_keys_come_before_learned_ones() -> None:
     assert contract_of("lab").known_hosts == (Path("/var/lib/mgmt-lab/secrets/ssh/known_hosts"), STATE / "known_hosts")
     assert contract_of("dvntm").known_hosts[0] == (SHIPPED / "dvntm/known_hosts.txt").absolute()
     assert contract_of("dvntm").site_folder == SHIPPED / "dvntm"
+
+
+@pytest.mark.parametrize(
+    ("site", "typed"), [("lab", "./invoke bootstrap --check"), ("dvntm", "./invoke bootstrap --check --site dvntm")]
+)
+def test_a_command_is_told_as_it_is_typed_for_the_site(site: str, typed: str) -> None:
+    """Copied from a sentence, it must not go to the site that is meant when none is said."""
+    assert contract_of(site).invoke("bootstrap --check") == typed

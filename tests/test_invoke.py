@@ -72,6 +72,18 @@ def test_another_lock_makes_it_anew(checkout: Path, tmp_path: Path) -> None:
     assert "requirements.lock" in ended.stderr
 
 
+def test_another_interpreter_makes_it_anew(checkout: Path) -> None:
+    """A newer Python behind the same link would look for its packages in a folder of another name."""
+    link = checkout / ".venv/bin/python"
+    link.unlink()
+    link.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    link.chmod(0o755)
+    ended = run(checkout / "invoke", "hello", cwd=checkout)
+    assert ended.stdout == "hello\n"
+    assert "requirements.lock" in ended.stderr
+    assert link.is_symlink()
+
+
 def test_a_package_with_another_content_is_refused(checkout: Path, tmp_path: Path) -> None:
     broken = tmp_path / "checkout"
     broken.mkdir()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -83,21 +84,23 @@ def run_stage(stage: Stage, folder: Path, done: list[Done], tell: Callable[[str]
                 tell(line.rstrip("\n"))
             status = process.wait()
         except KeyboardInterrupt:
-            status = _end(process)
+            kept.writelines(_end(process))
             done.append(Done(stage, "interrupted", 2, time.monotonic() - began, "told to end", log))
             raise
     done.append(_judged(stage, status, time.monotonic() - began, log))
     tell(f"--- {stage.name}: {done[-1].verdict} in {done[-1].seconds:.1f} s")
 
 
-def _end(process: subprocess.Popen[str]) -> int:
-    """It ends as after Ctrl-C, and undoes what it must."""
+def _end(process: subprocess.Popen[str]) -> Iterator[str]:
+    """It ends as after Ctrl-C, and undoes what it must; what it says meanwhile."""
     process.terminate()
+    patience = threading.Timer(END_S, process.kill)
+    patience.start()
     try:
-        process.communicate(timeout=END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    return process.wait()
+        yield from process.stdout or ()
+        process.wait()
+    finally:
+        patience.cancel()
 
 
 def _blocking(stage: Stage, done: Iterable[Done]) -> Done | None:

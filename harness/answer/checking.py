@@ -9,10 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from harness.answer.rendering import AS_WRITTEN
 from harness.answer.tables import Answer
-
-# Their keys are udev's properties, or a table of their own kind that has no keys of several words.
-_AS_WRITTEN = {"filter"}
 
 
 def check_answer(text: str) -> list[str]:
@@ -44,7 +42,7 @@ def _underscored(table: dict[str, Any], path: str = "") -> dict[str, Any]:
         name = key.replace("-", "_")
         if name in made:
             raise _Twice(f"{path}{key}")
-        inner = isinstance(value, dict) and key not in _AS_WRITTEN
+        inner = isinstance(value, dict) and key not in AS_WRITTEN
         made[name] = _underscored(value, f"{path}{key}.") if inner else value
     return made
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_AS_WRITTEN = {"filter"}
+# The keys of such a table are udev's properties: no dash of theirs is an underscore.
+AS_WRITTEN = {"filter"}
 
 
 def render_answer(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -22,7 +23,7 @@ def _lines(prefix: str, table: Mapping[str, Any]) -> list[str]:
     """Inner tables as dotted keys, so that each outer table stays in one piece."""
     made: list[str] = []
     for key, value in table.items():
-        name = prefix + (key if prefix.removesuffix(".") in _AS_WRITTEN else _dashed(key))
+        name = prefix + (key if prefix.removesuffix(".") in AS_WRITTEN else _dashed(key))
         if isinstance(value, Mapping):
             made += _lines(f"{name}.", value)
         elif value is not None:

@@ -61,7 +61,8 @@ def _choose(contract: Contract, offered: list[HostKey], *, trust: bool) -> list[
     if not trust:
         do = (
             "Read it on the hypervisor's own console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and write it to"
-            " mgmt_hypervisor.ssh.host_key_fingerprint, or take this one: ./invoke bootstrap --trust-host-key"
+            " mgmt_hypervisor.ssh.host_key_fingerprint, or take this one: "
+            + contract.invoke("bootstrap --trust-host-key")
         )
         raise _untrusted(contract, f"nobody has told its host key yet; it offers {shown}", do)
     return offered

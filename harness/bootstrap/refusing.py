@@ -129,5 +129,5 @@ def _tokens(contract: Contract, found: Found, held: Held, rotate: bool) -> Reaso
             do = f"Make it {{file: PATH}} or {{command: [...], store: [...]}} in {place}"
             yield f"the new secret of {account.full_token} cannot be written to {where(ref)}", do
         elif not is_made and account.purpose not in found.waiting_tokens and not held(ref):
-            do = f"Bring the secret to {where(ref)}, or make new ones: ./invoke bootstrap --rotate-tokens"
+            do = f"Bring the secret to {where(ref)}, or make new ones: {contract.invoke('bootstrap --rotate-tokens')}"
             yield f"its token {account.full_token} exists, and {where(ref)} does not hold its secret", do

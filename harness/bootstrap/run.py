@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from harness.bootstrap.first_contact import ensure_key_login, pin_all, trust_host_key
+from harness.bootstrap.listening import Report
 from harness.bootstrap.look import LIMIT_S, Found, look
-from harness.bootstrap.playing import Played, Report, collections_path, failure_of, play
+from harness.bootstrap.playing import Played, collections_path, failure_of, play
 from harness.bootstrap.refusing import refusals
 from harness.bootstrap.storing import is_held
 from harness.bootstrap.tokens import fetch_tokens, pin_certificate, prove_tokens

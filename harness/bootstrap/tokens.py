@@ -44,7 +44,7 @@ def _value(contract: Contract, token: str, answer: str) -> Secret:
         tried="fetch the secret of a token",
         on=contract.hypervisor.name,
         happened=f"what PVE answered when it made {token} is no token of that name",
-        do="Make new ones: ./invoke bootstrap --rotate-tokens",
+        do=f"Make new ones: {contract.invoke('bootstrap --rotate-tokens')}",
     ) from None
 
 
@@ -104,7 +104,7 @@ def prove_tokens(contract: Contract) -> None:
                 tried=f"use the token {account.full_token}",
                 on=contract.hypervisor.api.url,
                 happened=f"PVE does not take the secret in {where(ref)}",
-                do="Bring the right one there, or make new ones: ./invoke bootstrap --rotate-tokens",
+                do=f"Bring the right one there, or make new ones: {contract.invoke('bootstrap --rotate-tokens')}",
             ) from cause
 
 

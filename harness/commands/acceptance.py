@@ -17,8 +17,8 @@ from harness.commands.front import INTERRUPTED, console, front
 from harness.commands.nested import cache_folder
 from harness.commands.setup import install_missing
 from harness.contract import Contract
-from harness.drills.model import as_interrupts
 from harness.errors import Invalid, Missing, Unsafe
+from harness.interrupts import as_interrupts
 from harness.lab.paths import LAB
 from harness.nested.accelerator import choose
 from harness.site import open_contract, state_folder

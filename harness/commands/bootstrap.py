@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from harness.bootstrap import run as bootstrapping
-from harness.bootstrap.playing import HostResult, Step
+from harness.bootstrap.listening import HostResult, Step
 from harness.bootstrap.run import Bootstrapped, Options
 from harness.commands.front import console, front
 from harness.contract import Contract

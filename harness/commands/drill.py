@@ -51,7 +51,7 @@ def _agreed(contract: Contract, asked: drills.Request, out: Console) -> bool:
             tried=f"run the drill {asked.drill.name}",
             on=f"site {contract.site}",
             happened="it disturbs the site, and nobody is at a terminal to agree; nothing was changed",
-            do="Say --yes",
+            do=f"Say so: {contract.invoke(f'drill {asked.drill.name} --yes')}",
         )
     out.print(f"The drill {asked.drill.name} will {asked.drill.does}. All of it is undone afterwards.", markup=False)
     return out.input(f"Do this on {contract.hypervisor.fqdn}? [y/N] ").strip().lower() in {"y", "yes"}

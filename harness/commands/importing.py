@@ -71,7 +71,10 @@ def _declared_client(folder: Path, site: str) -> Client:
     try:
         return open_reader(open_contract(folder, site))
     except Missing as missing:
-        do = "Run ./invoke bootstrap, which keeps it there, or give --url, --fingerprint, --token and --secret-file"
+        do = (
+            f"Run ./invoke bootstrap --site {site}, which keeps it there, or give --url, --fingerprint, --token and"
+            " --secret-file"
+        )
         raise Missing(tried=missing.tried, on=missing.on, happened=missing.happened, do=do) from missing
 
 

@@ -12,9 +12,9 @@ from harness.commands.front import console, front
 from harness.commands.nested import nested_of, spec_of
 from harness.commands.setup import install_missing
 from harness.contract import Contract
-from harness.drills.model import as_interrupts
 from harness.errors import Missing
 from harness.instance import Status
+from harness.interrupts import as_interrupts
 from harness.nested import programs
 from harness.site import open_contract
 

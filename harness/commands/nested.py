@@ -132,4 +132,6 @@ def _make_key(file: Path) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         happened = done.stderr.strip() or f"ssh-keygen ended with {done.returncode}"
-        raise HarnessError(tried="make root's key", on=str(file), happened=happened, do="Look at that folder")
+        raise HarnessError(
+            tried="make root's key", on=str(file), happened=happened, do=f"Let root write to {file.parent}"
+        )

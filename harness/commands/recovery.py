@@ -121,7 +121,7 @@ def restore(inventory: Path, site: str, guest: str, options: RestoreOptions) -> 
             tried="restore",
             on=guest,
             happened="--remove goes with neither --in-place nor --archive; nothing was changed",
-            do="Say one of them",
+            do="Say --remove alone, or leave it out",
         )
     with _tools(contract, out) as tools:
         if options.remove:
@@ -228,10 +228,10 @@ def _show_tried(contract: Contract, tried: scratch.Tried, out: Console, *, as_js
     if as_json:
         print(json.dumps(vars(tried), indent=2))
         return 0
-    site = "" if contract.site == "lab" else f" --site {contract.site}"
+    remove = contract.invoke(f"restore --guest {tried.guest} --remove")
     out.print(
         f"{tried.archive} boots as VM {tried.vmid}: {tried.proof} ({tried.seconds:.1f} s). Its NIC is unplugged. "
-        f"Remove it: ./invoke restore --guest {tried.guest} --remove{site}",
+        f"Remove it: {remove}",
         markup=False,
     )
     return 0

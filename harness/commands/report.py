@@ -90,7 +90,7 @@ def _require_runs(history: History, site: str, options: ReportOptions) -> None:
             tried="show the last report",
             on=f"site {site}",
             happened=f"no whole run is kept in {history.folder}",
-            do="Run ./invoke verify",
+            do=f"Run ./invoke verify --site {site}",
         )
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness import routers
 from harness.commands.front import console, front
 from harness.contract import Contract
 from harness.engine import proving, routing
+from harness.interrupts import as_interrupts
 from harness.routers import Changes, Comparison
 from harness.routers.compare import said
 from harness.site import open_contract, open_router, open_service_looks
@@ -57,12 +59,17 @@ def apply(inventory: Path, site: str, *, yes: bool, offers: bool) -> int:
             return True
         return out.input(f"Do this on {contract.router.name}? [y/N] ").strip().lower() in {"y", "yes"}
 
-    with open_router(contract) as router, open_service_looks(contract, offers=offers) as looks:
+    def report(text: str) -> None:
+        # Whoever read it may be gone, a lost terminal say; rich leaves the program then. The router is put back first.
+        with suppress(OSError, SystemExit):
+            out.print(text, style="yellow", markup=False)
+
+    with open_router(contract) as router, open_service_looks(contract, offers=offers) as looks, as_interrupts():
         done = routing.apply(
             contract,
             router,
             prove=partial(proving.prover, contract, looks),
-            report=lambda text: out.print(text, style="yellow", markup=False),
+            report=report,
             agree=agree,
         )
     show_applied(contract, done, out)
@@ -114,7 +121,7 @@ def _show_unfinished(contract: Contract, unfinished: tuple[float, Any] | None, o
     if unfinished:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unfinished[0]))
         out.print(
-            f"An apply of {when} was cut off and is not proven. Next: ./invoke router.apply --site {contract.site}",
+            f"An apply of {when} was cut off and is not proven. Next: {contract.invoke('router.apply')}",
             style="bold red",
             markup=False,
         )

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from harness.drills import guard
 from harness.drills.catalogue import DRILLS
-from harness.drills.model import Drilling, uninterrupted
+from harness.drills.model import Drilling
 from harness.drills.record import Record, Result, read_record, write_record
 from harness.drills.tools import Tools
+from harness.interrupts import uninterrupted
 
 MEND_S = 900.0  # what the guard undoes may be the start of every VM
 

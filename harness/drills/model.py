@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +11,7 @@ from harness.contract import Contract, DrillName, Guest
 from harness.drills.record import Observation
 from harness.drills.tools import Tools
 from harness.errors import HarnessError
+from harness.interrupts import uninterrupted
 
 
 @dataclass(frozen=True)
@@ -94,38 +93,3 @@ class Drilling:
         except HarnessError as error:
             self.left.append(f"{what}; undoing that failed, and the next drill begins with it: {error}")
             self.tell(self.left[-1])
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Nothing that ends a program politely cuts this off; what is started in here inherits that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = {one: signal.signal(one, signal.SIG_IGN) for one in SIGNALS}
-    try:
-        yield
-    finally:
-        for one, handler in heard.items():
-            signal.signal(one, handler)
-
-
-@contextmanager
-def as_interrupts() -> Iterator[None]:
-    """A lost terminal and a polite kill end a drill as Ctrl-C does: after undoing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    heard = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for one, handler in heard.items():
-            signal.signal(one, handler)

@@ -70,7 +70,9 @@ def _rebuild(drilling: Drilling, guest: Guest) -> None:
 
 def _check_router(drilling: Drilling, before: list[str]) -> None:
     after = _router_entries(drilling)
-    changed = f"others than before: {sorted(set(before) ^ set(after))}; look at ./invoke router.check"
+    changed = (
+        f"others than before: {sorted(set(before) ^ set(after))}; look at {drilling.contract.invoke('router.check')}"
+    )
     drilling.check("the core router's entries", wanted="as before", seen="as before" if after == before else changed)
 
 

@@ -19,7 +19,8 @@ def run(drilling: Drilling) -> None:
     scratch_number(contract)  # refused before anything is changed where none is declared
     before = require_made(drilling, guest)
     if not archives_of(contract, tools.writer, guest):
-        do = f"make one: ./invoke backup.now --guest {guest.name}; and find out why the backup job does not"
+        make = contract.invoke(f"backup.now --guest {guest.name}")
+        do = f"make one: {make}; and find out why the backup job does not"
         drilling.check(guest.name, wanted=PROMISE, seen=f"there is no backup of it; {do}", good=False)
         return
     job = job_of(drilling, guest)

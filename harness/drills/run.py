@@ -11,12 +11,13 @@ from harness.contract import Contract, Guest
 from harness.drills.catalogue import DRILLS
 from harness.drills.judging import Unjudged, judge_end
 from harness.drills.mending import mend, settle_guard
-from harness.drills.model import Drill, Drilling, as_interrupts
+from harness.drills.model import Drill, Drilling
 from harness.drills.record import Record, read_record, write_record
 from harness.drills.standing import Standing, judge
 from harness.drills.tools import Tools
 from harness.engine.lock import run_lock
 from harness.errors import HarnessError, Invalid, Unsafe
+from harness.interrupts import as_interrupts
 
 
 @dataclass(frozen=True)

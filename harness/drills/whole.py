@@ -25,10 +25,14 @@ def require_whole(drilling: Drilling) -> tuple[Answer, ...]:
             wrong += [] if vm.status == "running" else [f"{guest.name} is {vm.status}"]
             wrong += [f"{guest.name} is locked: {vm.lock}"] if vm.lock else []
     if wrong:
-        raise _not_whole(drilling, wrong, "./invoke provision, or wait for what works on the VM, then run it again")
+        raise _not_whole(
+            drilling, wrong, f"{contract.invoke('provision')}, or wait for what works on the VM, then run it again"
+        )
     answers = ask_all(contract, contract.guests)
     if silent := [f"{one.what}: expected {one.wanted}, seen {one.seen}" for one in answers if not one.good]:
-        raise _not_whole(drilling, silent, "./invoke verify says more; mend that, then run the drill again")
+        raise _not_whole(
+            drilling, silent, f"{contract.invoke('verify')} says more; mend that, then run the drill again"
+        )
     drilling.note("before the drill", f"{len(contract.guests)} VMs run, and all of {len(answers)} answers are right")
     return answers
 

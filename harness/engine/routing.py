@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 from harness.contract import Contract
 from harness.engine.lock import site_lock
 from harness.errors import HarnessError, Refused, Unsafe
+from harness.interrupts import uninterrupted
 from harness.routers import Comparison, CoreRouter, Snapshot, compare, is_back
 
 Report = Callable[[str], None]
@@ -199,7 +198,7 @@ def _put_back(
 ) -> None:
     """Put back and look: said is only what was seen. While it fails, the note stays for the next run."""
     try:
-        with _uninterrupted():
+        with uninterrupted():  # a second Ctrl-C must not cut off what the first one began
             if first is None or not is_back(first):  # each time may cost a restart
                 router.restore(before.snapshot)
             now = held_by(router)
@@ -218,19 +217,6 @@ def _put_back(
             do=f"Compare it with {unfinished.path}, and run ./invoke router.apply again",
         )
     unfinished.remove()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not cut off what the first one began; the ssh that is started here inherits that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, heard)
 
 
 def _not_taken(contract: Contract, after: Comparison) -> HarnessError:

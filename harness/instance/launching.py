@@ -66,7 +66,11 @@ def start(place: Place, launch: Launch) -> Path:
 def _make_overlay(place: Place, golden: nested.Golden) -> Path:
     overlay = place.state / OVERLAY
     make = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(golden.disk), "-F", "qcow2", str(overlay)]
-    lab.run_program(make, tried="make an overlay of the golden disk", do="Build it anew: ./invoke nested.build --anew")
+    lab.run_program(
+        make,
+        tried="make an overlay of the golden disk",
+        do=f"Free space in {place.state}, or remove {golden.folder} and build it anew: ./invoke nested.build",
+    )
     overlay.chmod(0o600)
     return overlay
 

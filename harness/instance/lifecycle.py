@@ -103,7 +103,7 @@ def _public_key(contract: Contract) -> str:
             tried="start the nested VM",
             on=f"site {contract.site}",
             happened=f"there is no public key {public or '(mgmt_hypervisor.ssh.identity_file is not declared)'}",
-            do="Build the golden disk, which makes it: ./invoke nested.build",
+            do=f"Build the golden disk, which makes it: {contract.invoke('nested.build')}",
         )
     return public.read_text()
 

@@ -92,7 +92,10 @@ def _require_alive(contract: Contract, machine: Path, log: SerialLog, seen: _See
     failure = next(filter(None, map(find_failure, lines)), None)
     if failure is not None:
         raise Gone(
-            tried="boot the nested VM", on=_named(contract), happened=f"its console says {failure!r}", do=_advice(log)
+            tried="boot the nested VM",
+            on=_named(contract),
+            happened=f"its console says {failure!r}",
+            do=_advice(contract, log),
         )
     if running(machine) is None:
         said = (machine / "console.log").read_text(errors="replace").strip().splitlines()
@@ -101,12 +104,12 @@ def _require_alive(contract: Contract, machine: Path, log: SerialLog, seen: _See
             tried="boot the nested VM",
             on=_named(contract),
             happened=f"QEMU has ended: {why}; {seen.text}",
-            do=_advice(log),
+            do=_advice(contract, log),
         )
 
 
-def _advice(log: SerialLog) -> str:
-    return f"Read its console: {log.path}; then start it anew: ./invoke nested.up"
+def _advice(contract: Contract, log: SerialLog) -> str:
+    return f"Read its console: {log.path}; then start it anew: {contract.invoke('nested.up')}"
 
 
 def _ask(

@@ -50,7 +50,8 @@ def require(room: Room, machine: NestedMachine, *, site: str) -> None:
             tried=f"start the nested VM of site {site}",
             on="this machine",
             happened="; ".join(lacks),
-            do="Declare less in mgmt_nested.machine, make room here, or take others down: ./invoke nested.down",
+            do="Declare less in mgmt_nested.machine, make room here, or take others down:"
+            " ./invoke nested.down --site NAME",
         )
 
 

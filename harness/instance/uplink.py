@@ -34,13 +34,19 @@ def start_uplink(place: Place, router: Path) -> None:
     # slirp4netns asks by ARP who has the hypervisor's address; the router answers for everything behind it.
     settings = f"echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/{LINK}/proxy_arp"
     run_program(
-        [*at_the_machine(router), "sh", "-euc", settings], tried="let the router forward", do="Read the message"
+        [*at_the_machine(router), "sh", "-euc", settings],
+        tried="let the router forward",
+        do="Look whether this machine lets a network namespace change its settings below /proc/sys/net",
     )
 
 
 def _wait_for_link(router: Path, log: Path) -> None:
     def look() -> tuple[bool | None, str]:
-        listed = run_program([*at_the_machine(router), "ip", "-o", "route"], tried="look at the router's routes", do="")
+        listed = run_program(
+            [*at_the_machine(router), "ip", "-o", "route"],
+            tried="look at the router's routes",
+            do=f"Read what the router says: {router / 'console.log'}",
+        )
         return (True if f"default via 10.0.2.2 dev {LINK}" in listed else None), log.read_text(errors="replace").strip()
 
     waited = wait_until(look, deadline_s=START_S, first_pause_s=0.05, longest_pause_s=0.2)

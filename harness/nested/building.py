@@ -126,7 +126,9 @@ def _keep(spec: NestedSpec, bench: Bench, how: dict[str, object]) -> None:
     wanted = spec.answer["global"]["fqdn"]
     if installed.fqdn != wanted:
         happened = f"the installer made {installed.fqdn}, and {wanted} was asked for"
-        raise HarnessError(tried=TRIED, on="the virtual machine", happened=happened, do="Compare the answer file")
+        raise HarnessError(
+            tried=TRIED, on="the virtual machine", happened=happened, do="Compare it with mgmt_nested.answer"
+        )
     manifest = {
         "site": spec.site,
         "key": golden_key(spec),

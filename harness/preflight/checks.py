@@ -84,7 +84,7 @@ def _space(view: View) -> Iterator[Finding]:
 
 
 def _repositories(view: View) -> Iterator[Finding]:
-    return host.judge_repositories(view.contract.hypervisor.name, view.repositories())
+    return host.judge_repositories(view.contract, view.repositories())
 
 
 def _clocks(view: View) -> Iterator[Finding]:

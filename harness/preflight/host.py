@@ -175,14 +175,15 @@ def judge_own_name(hypervisor: Hypervisor, answer: Answer) -> Iterator[Finding]:
         yield ok(f"{name} is {hypervisor.address}")
 
 
-def judge_repositories(host: str, answer: Answer) -> Iterator[Finding]:
+def judge_repositories(contract: Contract, answer: Answer) -> Iterator[Finding]:
     """What apt said of each repository that did not answer."""
+    host, bootstrap = contract.hypervisor.name, contract.invoke("bootstrap")
     wrong = {url: why.strip() for url, why in _NOT_FETCHED.findall(answer.output)}
     wrong |= {url: why.strip() for url, why in _NO_REPOSITORY.findall(answer.output) if not _told(url, wrong)}
     for url, why in wrong.items():
-        do = f"Start it; ./invoke bootstrap switches off what is not declared in sources.list.d of {host}"
+        do = f"Start it; {bootstrap} switches off what is not declared in sources.list.d of {host}"
         if re.search(r"\b40[13]\b", why):  # it asks for a subscription that is not there
-            do = f"Run ./invoke bootstrap, which switches it off, or do so in /etc/apt/sources.list.d of {host}"
+            do = f"Run {bootstrap}, which switches it off, or do so in /etc/apt/sources.list.d of {host}"
         yield failed(f"a package repository of {host} does not answer: {url}: {why}", do)
     if wrong:
         return
@@ -191,7 +192,7 @@ def judge_repositories(host: str, answer: Answer) -> Iterator[Finding]:
             f"`apt-get update` on {host} ended with {answer.rc}: {_last(answer)}", f"Run it on {host} by hand"
         )
     elif not _ANSWERED.search(answer.output):
-        do = "Run ./invoke bootstrap, which switches on the declared ones"
+        do = f"Run {bootstrap}, which switches on the declared ones"
         yield failed(f"apt on {host} has no repository at all", do)
     else:
         yield ok(f"{len(_ANSWERED.findall(answer.output))} answers from the repositories of {host}")

@@ -70,7 +70,7 @@ def judge_needs(
 def judge_excess(contract: Contract, purpose: str, token: str, permissions: Permissions) -> Iterator[Finding]:
     """A token that may do more than its part is a danger even while nobody uses it."""
     where = f"`pveum user token permissions {token.replace('!', ' ')}` on the node shows where it comes from"
-    do = f"Run ./invoke bootstrap, which takes it away; {where}"
+    do = f"Run {contract.invoke('bootstrap')}, which takes it away; {where}"
     if purpose == "verify":
         writing = {one for held in permissions.granted.values() for one in held if not one.endswith(".Audit")}
         if writing:

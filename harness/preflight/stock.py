@@ -37,14 +37,14 @@ def judge_storages(contract: Contract, observed: ObservedSite) -> Iterator[Findi
             state = "not there" if found is None else "disabled"
             do = f"Set it up on the node (pvesm add {declared.type} {declared.name} ...), or mend {at}"
             if found is not None:
-                do = f"Run ./invoke bootstrap, or on the node: pvesm set {declared.name} --disable 0"
+                do = f"Run {contract.invoke('bootstrap')}, or on the node: pvesm set {declared.name} --disable 0"
             yield failed(f"the storage {declared.name} is {state}", do)
         elif found.type != declared.type or found.shared:
             kind = f"{found.type}{', shared' if found.shared else ''}"
             yield failed(f"the storage {declared.name} is {kind}, declared is {declared.type}, local", f"Mend {at}")
         elif missing := declared.content - found.content:
             said = f"the storage {declared.name} does not take {', '.join(sorted(missing))}"
-            yield failed(said, "Run ./invoke bootstrap: it sets the content types")
+            yield failed(said, f"Run {contract.invoke('bootstrap')}: it sets the content types")
         else:
             free = "unknown" if found.available_bytes is None else f"{found.available_bytes / 2**30:.0f} GiB"
             yield ok(f"{declared.name} ({found.type}), {free} free")

@@ -127,7 +127,9 @@ class View:
     def pin(self) -> str:
         """How the web interface identifies itself; every look at the API needs it."""
         api, folder = self.contract.hypervisor.api, self.contract.site_folder
-        return self.looks.take("pin", lambda _: _kept("read the pinned certificate", lambda: read_pin(api, folder)))
+        return self.looks.take(
+            "pin", lambda _: self._kept("read the pinned certificate", lambda: read_pin(api, folder))
+        )
 
     def permissions(self, purpose: str) -> Permissions:
         self.token(purpose)
@@ -140,7 +142,7 @@ class View:
         self.pin()
         token = self.contract.hypervisor.api.tokens[purpose]
         read = partial(read_secret, token.secret, base=self.contract.site_folder)
-        self.looks.take(f"secret {purpose}", lambda _: _kept(f"read the secret of {token.id}", read))
+        self.looks.take(f"secret {purpose}", lambda _: self._kept(f"read the secret of {token.id}", read))
 
     def grants(self) -> Grants:
         """Who was given which role where, as far as the verify token may see it."""
@@ -176,18 +178,17 @@ class View:
     def close(self) -> None:
         self.site.close()
 
-
-def _kept(tried: str, read_it: Callable[[], T]) -> T:
-    """What bootstrap keeps here; where it is missing, bootstrap has not been at work yet, or not from here."""
-    try:
-        return read_it()
-    except Missing as missing:
-        raise Missing(
-            tried=tried,
-            on=missing.on,
-            happened=missing.happened,
-            do="Run ./invoke bootstrap, which makes it and keeps it there; or bring it there",
-        ) from missing
+    def _kept(self, tried: str, read_it: Callable[[], T]) -> T:
+        """What bootstrap keeps here; where it is missing, bootstrap has not been at work yet, or not from here."""
+        try:
+            return read_it()
+        except Missing as missing:
+            raise Missing(
+                tried=tried,
+                on=missing.on,
+                happened=missing.happened,
+                do=f"Run {self.contract.invoke('bootstrap')}, which makes it and keeps it there; or bring it there",
+            ) from missing
 
 
 @contextmanager

@@ -84,11 +84,6 @@ def read_node(client: Client, node: str) -> ObservedNode:
     )
 
 
-def read_pve_manager_version(client: Client, node: str) -> str:
-    """The version of pve-manager that the node runs (the same answer as `read_node`'s, without another request)."""
-    return _manager_version(client.get(f"/nodes/{node}/status", cached=True))
-
-
 def read_cluster(client: Client) -> ObservedCluster:
     read_permissions(client).need("/", "Sys.Audit", to="see whether the node stands alone")
     status = client.get("/cluster/status", cached=True)

@@ -118,7 +118,7 @@ def _refuse_full(bench: Bench, cargo: Cargo) -> None:
             tried="bring the image",
             on=image.storage,
             happened="the storage does not take images to import; nothing was changed",
-            do="Run ./invoke bootstrap: it sets the content types",
+            do=f"Run {bench.contract.invoke('bootstrap')}: it sets the content types",
         )
     if size is None or available is None:
         return
@@ -160,7 +160,7 @@ def _storage(bench: Bench, name: str) -> ObservedStorage:
             tried="import a template",
             on=f"the storage {name}",
             happened=f"it is {'disabled' if found else 'not there'}; nothing was changed",
-            do="Run ./invoke preflight: it says what is wrong with the storages",
+            do=f"Run {bench.contract.invoke('preflight')}: it says what is wrong with the storages",
         )
     return found
 

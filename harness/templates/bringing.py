@@ -130,7 +130,7 @@ def _present(bench: Bench, template: Template, image: Image, vmid: int) -> Obser
     vm = read.read_guest(bench.reader, bench.node, vmid)
     if vm is None:
         if read.vmid_is_taken(bench.reader, vmid):
-            raise _taken(template, vmid, "something that is no VM")
+            raise _taken(bench, template, vmid, "something that is no VM")
         return None
     imported = parse_imported(vm.description)
     if vm.lock == "create":
@@ -142,7 +142,7 @@ def _present(bench: Bench, template: Template, image: Image, vmid: int) -> Obser
             "again",
         )
     if imported is None or (imported.site, imported.template) != (bench.contract.site, template.name):
-        raise _taken(template, vmid, f"{vm.name or 'a VM without a name'}, which this tool did not import")
+        raise _taken(bench, template, vmid, f"{vm.name or 'a VM without a name'}, which this tool did not import")
     if imported.image != _image_id(image):
         raise Unsafe(
             tried="import a template",
@@ -154,13 +154,14 @@ def _present(bench: Bench, template: Template, image: Image, vmid: int) -> Obser
     return vm
 
 
-def _taken(template: Template, vmid: int, whose: str) -> Unsafe:
+def _taken(bench: Bench, template: Template, vmid: int, whose: str) -> Unsafe:
+    test = bench.contract.invoke(f"template.test --template {template.key}")
     return Unsafe(
         tried="import a template",
         on=f"VM {vmid}",
         happened=f"the VMID is taken by {whose}; nothing was changed",
-        do=f"Declare another vmid in {template.declared}; a template that is there already needs no import, only "
-        f"./invoke template.test --template {template.key}",
+        do=f"Declare another vmid in {template.declared}; a template that is there already needs no import,"
+        f" only {test}",
     )
 
 

@@ -24,7 +24,7 @@ ReadSecret = Callable[[ApiToken], Secret]
 def build(bench: Bench, template: Template, read_secret: ReadSecret, *, ready: Ready = lambda _: None) -> Outcome:
     """The new template, tested; one that is there already under this name is left alone."""
     factory = _factory(template)
-    packer = _packer()
+    packer = _packer(bench)
     before = find_template(template, engine.observe(bench.contract, bench.reader))
     if not isinstance(before, Refusal):
         raise Unsafe(
@@ -56,7 +56,7 @@ def _factory(template: Template) -> Factory:
     return factory
 
 
-def _packer() -> str:
+def _packer(bench: Bench) -> str:
     packer = shutil.which("packer")
     if packer is None:
         raise Missing(
@@ -64,7 +64,7 @@ def _packer() -> str:
             on="this machine",
             happened="packer is not installed",
             do="Install packer and the factory's plugins (`packer init`), or bring a finished image: "
-            "./invoke template.import",
+            + bench.contract.invoke("template.import"),
         )
     return packer
 

@@ -12,7 +12,7 @@ import yaml
 
 import tasks
 from harness import acceptance as accepting
-from harness.acceptance import Done, Stage
+from harness.acceptance import Done, Stage, running
 from harness.commands.acceptance import acceptance
 from harness.nested.accelerator import choose
 from harness.site import open_contract
@@ -66,6 +66,31 @@ def test_a_stage_that_fails_keeps_only_what_needs_it_from_running(tmp_path: Path
     told = json.loads((tmp_path / "summary.json").read_text())
     assert [stage["verdict"] for stage in told["stages"]] == ["could not", "skipped", "good"]
     assert "## Acceptance of site lab: no verdict" in (tmp_path / "summary.md").read_text()
+
+
+UNDOES = """#!/bin/sh
+trap 'kill $!; echo what was changed is put back; exit 2' TERM
+sleep 60 >/dev/null &
+echo something is changed
+wait
+"""
+
+
+def test_a_stage_that_is_interrupted_undoes_and_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "invoke"
+    script.write_text(UNDOES)
+    script.chmod(0o755)
+    monkeypatch.setattr(running, "CHECKOUT", tmp_path)
+    done: list[Done] = []
+
+    def tell(line: str) -> None:
+        if line == "something is changed":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        accepting.run_stage(Stage("drill", ("drill",)), tmp_path, done, tell)
+    assert [one.verdict for one in done] == ["interrupted"]
+    assert (tmp_path / "01-drill.log").read_text().splitlines()[-1] == "what was changed is put back"
 
 
 def test_no_stage_at_all_is_no_verdict() -> None:

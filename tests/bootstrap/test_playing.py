@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.bootstrap.playing import Played, Report, Step, failure_of, play
+from harness.bootstrap.listening import Report, Step
+from harness.bootstrap.playing import Played, failure_of, play
 from harness.contract import Contract
 from harness.remote import ssh
 from tests import sites

@@ -15,7 +15,7 @@ import pytest
 from harness.preflight.host import judge_artifacts, judge_repositories
 from harness.preflight.host_commands import UPDATE, render_knock
 from harness.verify.batch import Answer
-from tests.preflight.values import only
+from tests.preflight.values import contract, only
 from tests.remote.machine import free_port
 from tests.verify.answers import answers
 
@@ -51,7 +51,7 @@ def repository(tmp_path: Path) -> str:
 
 def test_a_repository_that_answers_is_well_and_nothing_of_it_stays(tmp_path: Path, repository: str) -> None:
     lists = sorted(Path("/var/lib/apt/lists").rglob("*"))
-    found = only(judge_repositories("hv01", update(tmp_path, repository)))
+    found = only(judge_repositories(contract(), update(tmp_path, repository)))
     assert found.state == "ok"
     assert sorted(Path("/var/lib/apt/lists").rglob("*")) == lists
 
@@ -60,7 +60,7 @@ def test_each_repository_that_is_down_is_named_once(tmp_path: Path, repository: 
     port = free_port()
     gone = f"deb [trusted=yes] file:{tmp_path}/gone ./"
     down = f"deb [trusted=yes] http://127.0.0.1:{port}/pve bookworm main"
-    found = list(judge_repositories("hv01", update(tmp_path, repository, down, gone)))
+    found = list(judge_repositories(contract(), update(tmp_path, repository, down, gone)))
     assert {one.state for one in found} == {"failed"}
     assert [f"127.0.0.1:{port}" in str(one) for one in found].count(True) == 1
     assert [f"{tmp_path}/gone" in str(one) for one in found].count(True) == 1
@@ -68,7 +68,7 @@ def test_each_repository_that_is_down_is_named_once(tmp_path: Path, repository: 
 
 
 def test_no_repository_at_all_is_no_good_repository(tmp_path: Path) -> None:
-    assert only(judge_repositories("hv01", update(tmp_path))).said == "apt on hv01 has no repository at all"
+    assert only(judge_repositories(contract(), update(tmp_path))).said == "apt on hv01 has no repository at all"
 
 
 def test_a_repository_that_wants_a_subscription_is_to_be_switched_off() -> None:
@@ -79,12 +79,12 @@ def test_a_repository_that_wants_a_subscription_is_to_be_switched_off() -> None:
         "E: The repository 'https://repository.example/pve bookworm InRelease' is not signed.\n"
     )
     answer = answers({"update": said}, {"update": 100}).answer("update")
-    assert only(judge_repositories("hv01", answer)).do.startswith("Run ./invoke bootstrap, which switches it off")
+    assert only(judge_repositories(contract(), answer)).do.startswith("Run ./invoke bootstrap, which switches it off")
 
 
 def test_what_apt_says_otherwise_is_not_known_to_be_well() -> None:
     answer = answers({"update": "E: Could not get lock"}, {"update": 100}).answer("update")
-    assert only(judge_repositories("hv01", answer)).state == "unknown"
+    assert only(judge_repositories(contract(), answer)).state == "unknown"
 
 
 def test_a_knock_hears_the_first_line_of_a_web_server(tmp_path: Path) -> None:

@@ -174,14 +174,27 @@ def test_files_that_the_server_refuses_are_taken_back(lacking: Site) -> None:
     assert after == before
 
 
-def test_ctrl_c_puts_the_state_before_back(lacking: Site) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_stops_it_gets_the_state_before_back(lacking: Site, how: signal.Signals) -> None:
     before = files(lacking)
     with begun_apply(lacking) as run:
-        run.send_signal(signal.SIGINT)
+        run.send_signal(how)
         said, _ = run.communicate(timeout=60)
     assert run.returncode == 128 + signal.SIGINT, said
     assert f"The state before is back on {ROUTER}" in said
     assert files(lacking) == before
+
+
+def test_a_lost_terminal_puts_the_state_before_back(lacking: Site) -> None:
+    """Nobody can be told any more, and the router is what counts."""
+    before = files(lacking)
+    with begun_apply(lacking) as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        run.send_signal(signal.SIGHUP)
+        run.wait(timeout=60)
+    assert files(lacking) == before
+    assert "cut off" not in lacking.invoke("router.check").said
 
 
 def test_a_killed_apply_that_is_whole_is_finished_by_the_next(lacking: Site) -> None:

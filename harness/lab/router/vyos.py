@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -194,8 +193,3 @@ def _done(data: Any) -> Answer:
 
 def _failed(status: int, error: str) -> Answer:
     return Answer(status, {"success": False, "error": error, "data": None})
-
-
-def locked_file(state: Path) -> Path:
-    """Where to put a file so that a commit of somebody else is under way."""
-    return state.parent / COMMITTING

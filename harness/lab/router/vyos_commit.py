@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -15,16 +14,6 @@ from .vyos_tree import ConfigError, Release, Tree, find, set_path
 DHCP = ("service", "dhcp-server")
 HOSTS = ("system", "static-host-mapping", "host-name")
 NETWORK = "LAB"
-
-
-@dataclass(frozen=True)
-class Mapping4:
-    """A static mapping with the subnet it is in."""
-
-    subnet: str
-    name: str
-    mac: str
-    address: str
 
 
 def first_tree(seed: Seed, release: Release) -> Tree:
