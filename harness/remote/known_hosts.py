@@ -141,11 +141,6 @@ def pin(path: Path, name: str, address: str | None, keys: Iterable[HostKey]) -> 
     return _rewrite(path, hosts, [f"{','.join(hosts)} {key}" for key in wanted])
 
 
-def forget(path: Path, name: str, address: str | None) -> bool:
-    """Let no key stand for `name` and `address` in the file; False when none did."""
-    return _rewrite(path, [name] if address is None else [name, address], [])
-
-
 def learn(paths: Iterable[Path], learned: Path, name: str, address: str | None, offered: Iterable[HostKey]) -> Learned:
     """Trust a host on first contact, and only then: pin what it offers, and say what was pinned.
 

@@ -6,19 +6,9 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.errors import Refused, TimedOut
 from harness.evidence import Evidence, Fact
-
-
-class Ran(Protocol):
-    """What a command ended with; testinfra's CommandResult and our own Result both are."""
-
-    @property
-    def rc(self) -> int: ...
-    @property
-    def stdout(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -56,21 +46,6 @@ class Answers:
                 do=f"Run it there by hand to see why, for example by ssh to {self.host}",
             )
         return answer.output
-
-
-def take_answers(
-    host: str,
-    commands: Mapping[str, str],
-    run: Callable[[str], Ran],
-    *,
-    source: str,
-    evidence: Evidence,
-    note: Callable[[Fact], None],
-) -> Answers:
-    """Run all `commands` on `host` in one call of `run`."""
-    mark = new_mark()
-    said = parse_batch(run(render_batch(commands, mark)).stdout, mark)
-    return sort_answers(host, commands, said, source=source, evidence=evidence, note=note)
 
 
 def sort_answers(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors
-from harness.remote.known_hosts import HostKey, compare, forget, learn, look_up, parse, parse_key, pin
+from harness.remote.known_hosts import HostKey, compare, learn, look_up, parse, parse_key, pin
 
 # Made with ssh-keygen for these tests; the fingerprints are what `ssh-keygen -lf` prints for them.
 ED = parse_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICSLnhK2DBWpAtdzaCFSht1LNoyyhSY8/EOmL2TGsN9y root@a")
@@ -61,8 +61,8 @@ def test_finds_names_that_ssh_hashed(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
     assert "hv01" not in file.read_text()
     assert look_up([file], "hv01") == {ED}
-    assert forget(file, "hv01", None)
-    assert look_up([file], "hv01") == frozenset()
+    assert pin(file, "hv01", None, [EC])
+    assert look_up([file], "hv01") == {EC}
     assert look_up([file], "hv02") == {ED2}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from harness.errors import Refused, TimedOut
 from harness.evidence import Evidence, Fact
 from harness.remote.ssh import Result
-from harness.verify.batch import Answers, parse_batch, render_batch, take_answers
+from harness.verify.batch import Answers, new_mark, parse_batch, render_batch, sort_answers
 
 COMMANDS = {
     "plain": "echo one; echo two",
@@ -28,9 +29,10 @@ def sh(script: str) -> Result:
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
-def take(commands: dict[str, str]) -> tuple[Answers, Evidence, list[Fact]]:
-    evidence, noted = Evidence(), list[Fact]()
-    return take_answers("hv01", commands, sh, source="host", evidence=evidence, note=noted.append), evidence, noted
+def take(commands: dict[str, str], run: Callable[[str], Result] = sh) -> tuple[Answers, Evidence, list[Fact]]:
+    evidence, noted, mark = Evidence(), list[Fact](), new_mark()
+    said = parse_batch(run(render_batch(commands, mark)).stdout, mark)
+    return sort_answers("hv01", commands, said, source="host", evidence=evidence, note=noted.append), evidence, noted
 
 
 def test_every_command_has_its_own_answer() -> None:
@@ -70,14 +72,7 @@ def test_an_answer_that_was_cut_off_is_no_answer() -> None:
         return Result(0, whole.stdout[: whole.stdout.index("second-said")], "")
 
     with pytest.raises(TimedOut, match="the answer ends before second"):
-        take_answers(
-            "hv01",
-            {"first": "echo 1", "second": "echo second-said"},
-            cut,
-            source="host",
-            evidence=Evidence(),
-            note=lambda _: None,
-        )
+        take({"first": "echo 1", "second": "echo second-said"}, cut)
 
 
 def test_frames_carry_a_mark_nobody_can_guess() -> None:
