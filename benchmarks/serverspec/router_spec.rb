@@ -35,7 +35,9 @@ end
 
 EXPECTED['guests'].each do |guest|
   describe guest['fqdn'] do
-    let(:resolver) { Resolv::DNS.new(nameserver_port: [EXPECTED['router'].values_at('dns', 'port')]) }
+    let(:resolver) do
+      Resolv::DNS.new(nameserver_port: [EXPECTED['router'].values_at('dns', 'port')]).tap { |made| made.timeouts = 2 }
+    end
 
     # clause network.dns: name_resolves_to_the_address, aliases_resolve_to_the_address, address_resolves_to_the_name
     it('leads to the VM') { expect(resolver.getaddresses(guest['fqdn']).map(&:to_s)).to eq [guest['address']] }

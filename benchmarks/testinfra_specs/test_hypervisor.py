@@ -44,7 +44,7 @@ def test_runs_on_the_declared_architecture(host: Host) -> None:
 def test_only_declared_repositories_are_on(host: Host) -> None:
     form = "$(TARGET_OF) $(REPO_URI) $(RELEASE) $(COMPONENT)"
     lines = host.check_output("apt-get indextargets --no-release-info --format %s", form).splitlines()
-    seen = {re.sub(r"/? (\S+) (?:\$\(COMPONENT\))?", r" \1 ", line).rstrip() for line in lines}
+    seen = {line.replace("$(COMPONENT)", "").replace("/ ", " ", 1).rstrip() for line in lines}
     assert sorted(seen) == EXPECTED["repositories"]
 
 
