@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
+
 from benchmarks.place import ROOT, Place, run_program
 from benchmarks.turns import Contender
 from harness import lab
@@ -22,6 +24,8 @@ HERE = Path(__file__).parent
 VENV = ROOT / ".venv-benchmarks"
 REQUIREMENTS = HERE / "ansible/requirements.txt"
 HOW_TO_INSTALL = f"python3 -m venv {VENV.name} && {VENV.name}/bin/pip install -r {REQUIREMENTS.relative_to(ROOT)}"
+ASSERT = "ansible.builtin.assert"
+_JUDGED = re.compile(r'"msg": "(?:All assertions passed|Assertion failed)"')
 ANSIBLE = ("ansible", "ansible-provision", "ansible-provision-again")
 
 
@@ -50,7 +54,7 @@ def testinfra_contenders(place: Place, files: Files) -> Iterator[Contender]:
             f"testinfra over ssh, {how} a control path",
             run=lambda config=config: _testinfra(files, config),  # type: ignore[misc]  # bound now, not when it runs
             prepare=lambda: _hang_up(place, files),
-            count_checks=lambda said: int(_found(r"(\d+) passed", said)),
+            count_checks=lambda said: sum(map(int, re.findall(r"(\d+) (?:passed|xfailed|xpassed)", said))),
         )
 
 
@@ -99,8 +103,22 @@ def play(place: Place, files: Files, name: str) -> str:
 
 
 def count_asserts(said: str) -> int:
-    """Assertions that held, one for each host and item."""
-    return said.count("All assertions passed")
+    """Conditions that were judged, each for every host and item; a run ends at one that is not waived and not true."""
+    conditions = {task["name"]: len(as_list(task[ASSERT]["that"])) for task in ansible_tasks() if ASSERT in task}
+    told = (section.partition("]") for section in re.split(r"^TASK \[", said, flags=re.M)[1:])
+    return sum(conditions.get(name, 0) * len(_JUDGED.findall(text)) for name, _, text in told)
+
+
+def ansible_tasks() -> list[dict[str, Any]]:
+    """Those that look at the site, of all plays."""
+    plays = [
+        play for file in sorted((HERE / "ansible").glob("verify_*.yml")) for play in yaml.safe_load(file.read_text())
+    ]
+    return [task for play in plays for task in play["tasks"]]
+
+
+def as_list(said: str | list[str]) -> list[str]:
+    return [said] if isinstance(said, str) else said
 
 
 def _testinfra(files: Files, config: Path) -> str:
@@ -168,11 +186,6 @@ def _ssh_arguments(files: Files, folder: Path, *, provisions: bool) -> str:
 def _known_hosts(place: Place) -> list[Path]:
     logins = ssh.site_logins(place.contract)
     return list(dict.fromkeys(file for login in logins for file in login.known_hosts))
-
-
-def _found(pattern: str, said: str) -> str:
-    found = re.search(pattern, said)
-    return found[1] if found else "0"
 
 
 def _has_serverspec() -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.expected import expected_of
+from benchmarks.expected_guests import guests_of
 from benchmarks.place import ROOT
 from harness.commands.lab import spec_of
 from harness.contract import Api, ApiToken, Contract, SecretRef
@@ -162,8 +162,7 @@ def _write(folder: Path) -> None:
 
 def _seed(contract: Contract, spec: LabSpec) -> dict[str, Any]:
     seed = seed_of(spec)
-    expected = expected_of(contract, f"build: {spec.template.build_mark}")
-    guests = expected["guests"]
+    guests = guests_of(contract, f"build: {spec.template.build_mark}")
     seed["vms"] += [{"vmid": guest["vmid"], "config": _config(guest)} for guest in guests]
     seed["pools"][0]["vms"] += [guest["vmid"] for guest in guests]
     seed["running"] = [guest["vmid"] for guest in guests]

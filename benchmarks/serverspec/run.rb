@@ -4,11 +4,14 @@ require 'open3'
 
 here = __dir__
 expected = JSON.parse(File.read(ENV.fetch('EXPECTED')))
-specs = { expected['node'] => 'hypervisor_spec.rb', expected['router']['name'] => 'router_spec.rb' }
-expected['guests'].each { |guest| specs[guest['name']] = 'guest_spec.rb' }
+specs = {
+  expected['hypervisor'] => %w[hypervisor_spec.rb hardware_spec.rb datacenter_spec.rb vms_spec.rb backups_spec.rb],
+  expected['router']['name'] => %w[router_spec.rb inventory_spec.rb]
+}
+expected['guests'].each { |guest| specs[guest['name']] = %w[guest_spec.rb] }
 
-threads = specs.map do |host, spec|
-  Thread.new { Open3.capture2e({ 'TARGET_HOST' => host }, 'rspec', File.join(here, spec)) }
+threads = specs.map do |host, files|
+  Thread.new { Open3.capture2e({ 'TARGET_HOST' => host }, 'rspec', *files.map { |file| File.join(here, file) }) }
 end
 ended = threads.map(&:value)
 puts(ended.map(&:first))
