@@ -13,6 +13,7 @@ from harness.engine import Provisioned, routing
 from harness.engine.events import Report
 from harness.engine.first_backups import unsaved
 from harness.engine.provision import check_names
+from harness.head_start import HeadStart, begin
 from harness.plan import Plan
 from harness.report.builds import remember_builds
 from harness.site import lease_of, open_reader, open_router, open_writer
@@ -29,10 +30,26 @@ def due_backups(contract: Contract, only: Set[str] | None = None) -> tuple[str, 
     return tuple(guest.name for guest in unsaved(contract, open_reader(contract), only))
 
 
-def carry_out(contract: Contract, report: Report, only: Set[str] | None = None, *, backups: bool = True) -> Provisioned:
-    """Make what is missing of the guests in `only`, or of all; with `backups`, each of them has one in the end."""
+def carry_out(
+    contract: Contract,
+    report: Report,
+    only: Set[str] | None = None,
+    *,
+    backups: bool = True,
+    start: HeadStart | None = None,
+) -> Provisioned:
+    """Make what is missing of the guests in `only`, or of all; with `backups`, each of them has one in the end.
+
+    `start` has been begun for the same guests.
+    """
     has_router = routers.is_readable(contract)
-    with open_router(contract) if has_router else nullcontext() as router:
+    with (
+        nullcontext(start) if start else begin(contract, only) as begun,
+        open_router(contract) if has_router else nullcontext() as router,
+    ):
+        ready = partial(_require_reservations, contract, begun) if has_router else None
+        if ready is not None and begun.names:
+            begun.ahead.ask(begun.names, partial(ready, begun.names))
         return engine.provision(
             contract,
             open_writer(contract),
@@ -40,13 +57,15 @@ def carry_out(contract: Contract, report: Report, only: Set[str] | None = None, 
             looks=engine.real_looks(contract, partial(lease_of, router) if router else None),
             report=report,
             only=only,
-            ready=partial(_require_reservations, contract) if has_router else None,
+            ready=ready,
             saves=backups,
+            ahead=begun.ahead,
+            lock=begun.lock,
             built=lambda results: remember_builds(contract.state_dir, results, datetime.now(UTC)),
         )
 
 
-def _require_reservations(contract: Contract, guests: Set[str]) -> None:
-    """Over a connection of its own: it may still be looking when the run has ended for another reason."""
-    with open_router(contract) as router:
+def _require_reservations(contract: Contract, start: HeadStart, guests: Set[str]) -> None:
+    """Not over the connection of the run: it may still be looking when that has ended for another reason."""
+    with open_router(contract, opened=start.router()) as router:
         routing.require_reservations(contract, router, guests)

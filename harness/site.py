@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -47,15 +47,17 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
 
 
 @contextmanager
-def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterator[CoreRouter]:
-    """The site's core router, to look at and to change."""
+def open_router(
+    contract: Contract, evidence: Evidence | None = None, *, opened: ssh.Connections | None = None
+) -> Iterator[CoreRouter]:
+    """The site's core router, to look at and to change; over a login that is `opened`, or one of its own."""
     if not routers.needs_shell(contract):
         with routers.open_router(contract, evidence=evidence) as router:
             yield router
         return
     login = ssh.router_login(contract)
-    with ssh.connections([login]) as opened:
-        shell = hosts.runner(opened, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
+    with nullcontext(opened) if opened else ssh.connections([login]) as there:
+        shell = hosts.runner(there, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
         with routers.open_router(contract, shell=shell) as router:
             yield router
 

@@ -11,10 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "wait", "evidence", "tls", "silence"}
+BASE = {"errors", "wait", "evidence", "tls", "silence", "ahead"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {
+    "locking",
+    "head_start",
     "engine",
     "drills",
     "verify",

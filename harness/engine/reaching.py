@@ -16,7 +16,8 @@ AGENT_PATIENCE_S = 3.0
 # One that answers does so at once: where sshd does, the agent's turn comes after that of a few other guests.
 AGENT_TURN_S = 0.3
 STATUS_EVERY_S = 2.0
-LOOK_PAUSE_S = 0.5
+# Short to the end: an address without sshd yet refuses at once, and one without a guest keeps the look itself waiting.
+LOOK_PAUSE_S = 0.1
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Signals:
     sshd: str = "not asked yet"
     proven: set[str] = field(default_factory=set)
     agent_usable: bool = True
+    status_asked_s: float = 0.0  # when, since the wait began
 
     def broken_link(self) -> str:
         """The first link of task -> running -> agent -> MAC -> address -> sshd that was not seen."""
@@ -124,8 +126,9 @@ def _look_at_agent(job: Job, signals: Signals, *, urgent: bool) -> None:
 
 def _look_at_status(job: Job, signals: Signals, waited_s: float) -> None:
     """Only while nothing else shows that it lives: a guest that died at once must not cost the whole deadline."""
-    if signals.proven & {"sshd", "agent"} or waited_s < STATUS_EVERY_S:
+    if signals.proven & {"sshd", "agent"} or waited_s - signals.status_asked_s < STATUS_EVERY_S:
         return
+    signals.status_asked_s = waited_s
     vm = job.read()
     signals.running = vm.status if vm is not None else "gone"
     if signals.running == "running":

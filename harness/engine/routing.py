@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.contract import Contract
-from harness.engine.lock import site_lock
 from harness.errors import HarnessError, Refused, Unsafe
+from harness.locking import site_lock
 from harness.routers import Comparison, CoreRouter, Snapshot, compare, is_back
 
 Report = Callable[[str], None]
