@@ -1,7 +1,7 @@
 """Begin what the first change of a run waits for, while the rest of the tool is still being loaded.
 
-Nothing of it changes a VM: the site's locks, a login at the core router, and who answers at the new guests' addresses.
-What turns out not to be needed is let go of at the end.
+Nothing of it changes a VM: the site's locks, what the core router holds for the new guests, and who answers at their
+addresses. What turns out not to be needed is let go of at the end.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import partial
 
-from harness import probe
+from harness import probe, routers
 from harness.ahead import Ahead
 from harness.contract import Contract, Guest
-from harness.errors import HarnessError
+from harness.core_router import ask_for_reservations
 from harness.locking import EarlyLock, run_lock
 from harness.remote import known_hosts, ssh
 from harness.remote.holding import holding
@@ -21,7 +21,6 @@ from harness.remote.holding import holding
 PROBE_LIMIT_S = 1.0
 # As many addresses as guests are made at once.
 ADDRESSES = 10
-_ROUTER = ("login", "router")
 
 
 def begin(contract: Contract, only: Set[str] | None = None) -> HeadStart:
@@ -39,7 +38,6 @@ class HeadStart:
         self.ahead = Ahead()
         self._contract = contract
         self._lock: EarlyLock | None = None
-        self._router: ssh.Connections | None = None
         if guests:
             self._begin(guests)
 
@@ -51,34 +49,17 @@ class HeadStart:
             self._lock.drop()
         with self.ahead:
             pass
-        if self._router is not None:
-            ssh.close(self._router)
 
     def lock(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
         """The site's locks, held by the time the block begins."""
         return self._lock.held(note) if self._lock is not None else _lock(self._contract, note)
 
-    def router(self) -> ssh.Connections | None:
-        """The login that was opened; None where none was. Who then opens one hears why that fails."""
-        if self._router is None:
-            return None
-        try:
-            self.ahead.answer(_ROUTER, self._log_in)
-        except HarnessError:
-            return None
-        return self._router
-
     def _begin(self, guests: Sequence[Guest]) -> None:
         self._lock = EarlyLock(partial(_lock, self._contract))
-        if self._contract.router.ssh is not None and self._contract.router.api is None:
-            self._router = ssh.open_connections([ssh.router_login(self._contract)])
-            self.ahead.ask(_ROUTER, self._log_in)
+        if routers.is_readable(self._contract):
+            self.ahead.ask(self.names, partial(ask_for_reservations, self._contract, self.names))
         for guest in guests[:ADDRESSES]:
             self.ahead.ask(guest.name, partial(holder_of, guest))
-
-    def _log_in(self) -> None:
-        assert self._router is not None  # noqa: S101 - asked for where there is one
-        ssh.run(self._router, self._contract.router.name, "true")
 
 
 def holder_of(guest: Guest) -> str | None:

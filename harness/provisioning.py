@@ -9,14 +9,15 @@ from functools import partial
 
 from harness import engine, routers
 from harness.contract import Contract
-from harness.engine import Provisioned, routing
+from harness.core_router import ask_for_reservations, lease_of, open_router
+from harness.engine import Provisioned
 from harness.engine.events import Report
 from harness.engine.first_backups import unsaved
 from harness.engine.provision import check_names
 from harness.head_start import HeadStart, begin
 from harness.plan import Plan
 from harness.report.builds import remember_builds
-from harness.site import lease_of, open_reader, open_router, open_writer
+from harness.site import open_reader, open_writer
 
 
 def make_plan(contract: Contract, only: Set[str] | None = None) -> Plan:
@@ -47,9 +48,6 @@ def carry_out(
         nullcontext(start) if start else begin(contract, only) as begun,
         open_router(contract) if has_router else nullcontext() as router,
     ):
-        ready = partial(_require_reservations, contract, begun) if has_router else None
-        if ready is not None and begun.names:
-            begun.ahead.ask(begun.names, partial(ready, begun.names))
         return engine.provision(
             contract,
             open_writer(contract),
@@ -57,15 +55,9 @@ def carry_out(
             looks=engine.real_looks(contract, partial(lease_of, router) if router else None),
             report=report,
             only=only,
-            ready=ready,
+            ready=partial(ask_for_reservations, contract) if has_router else None,
             saves=backups,
             ahead=begun.ahead,
             lock=begun.lock,
             built=lambda results: remember_builds(contract.state_dir, results, datetime.now(UTC)),
         )
-
-
-def _require_reservations(contract: Contract, start: HeadStart, guests: Set[str]) -> None:
-    """Not over the connection of the run: it may still be looking when that has ended for another reason."""
-    with open_router(contract, opened=start.router()) as router:
-        routing.require_reservations(contract, router, guests)

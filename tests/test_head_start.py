@@ -69,20 +69,6 @@ def test_what_was_not_needed_is_let_go_of(contract: Contract) -> None:
         pass
 
 
-def test_the_routers_login_is_open_and_gone_afterwards(contract: Contract) -> None:
-    with head_start.begin(contract) as start:
-        opened = start.router()
-        assert opened is not None
-        assert list(opened.logins) == [contract.router.name]
-    assert not opened.directory.exists()
-
-
-def test_a_router_that_lets_nobody_in_is_left_to_who_needs_it(contract: Contract, tmp_path: Path) -> None:
-    stranger = replace(contract.router.ssh, known_hosts=tmp_path / "none") if contract.router.ssh else None
-    with head_start.begin(replace(contract, router=replace(contract.router, ssh=stranger))) as start:
-        assert start.router() is None
-
-
 @pytest.mark.parametrize("only", [None, frozenset({"nosuch"})])
 def test_where_every_guest_is_known_nothing_is_begun(
     contract: Contract, machine: Machine, only: frozenset[str] | None
@@ -91,7 +77,6 @@ def test_where_every_guest_is_known_nothing_is_begun(
         known_hosts.pin(contract.state_dir / "known_hosts", "metrics-vm01", None, {machine.host_key})
     with head_start.begin(contract, only) as start:
         assert start.names == frozenset()
-        assert start.router() is None
         assert not (contract.state_dir / "provision.lock").exists()
         with start.lock(pytest.fail), pytest.raises(Unsafe, match="another run is at work"):
             lock_of_another_machine(contract)
