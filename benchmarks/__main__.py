@@ -11,9 +11,9 @@ from rich.console import Console
 
 from benchmarks.contenders import NAMES, contenders, left_out, set_up
 from benchmarks.counting import ServerCounts
-from benchmarks.place import LAB, ROOT, open_logins, open_place
+from benchmarks.place import LAB, ROOT, Place, open_logins, open_place
 from benchmarks.results import Results, judge, read_json, write_json
-from benchmarks.showing import print_table, render_svg
+from benchmarks.showing import open_output, print_table, render_svg
 from benchmarks.turns import Bounds, Failed, take_turns
 from harness.errors import HarnessError
 from harness.lab import DELAY_S
@@ -22,7 +22,7 @@ from harness.lab import DELAY_S
 def main() -> int:
     """0 when every measured goal is reached, 1 when one is not, 2 when something could not be measured."""
     asked = _arguments()
-    out = Console(highlight=False)
+    out = open_output()
     kept = read_json(asked.json) if asked.resume and asked.json.exists() else None
     if kept is not None and (kept.site, kept.latency) != (asked.site, asked.latency):
         out.print(f"{asked.json} holds results of {kept.site} at latency {kept.latency}: write to another file")
@@ -55,11 +55,15 @@ def _measure(
             [one for name, one in every.items() if name not in results.left_out and (not only or name in only)],
             Bounds(asked.runs, asked.minutes * 60),
             results,
-            ServerCounts(opened, place.contract.hypervisor.name, place.in_lab),
+            ServerCounts(opened, place.contract.hypervisor.name, _vmids(place), place.in_lab),
             keep=lambda found: write_json(found, asked.json),
             tell=lambda text: out.print(text, markup=False),
         )
     return results, {name: one.title for name, one in every.items()}
+
+
+def _vmids(place: Place) -> list[int]:
+    return [int(guest.vmid) for guest in place.contract.guests]
 
 
 def _arguments() -> argparse.Namespace:

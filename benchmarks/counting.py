@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.critical_path import CriticalPath, read_critical_path
 from benchmarks.results import Cost
 from harness import lab
 from harness.errors import HarnessError
@@ -31,6 +32,7 @@ class ServerCounts:
 
     opened: Connections
     hypervisor: str
+    vmids: Sequence[int]
     in_lab: bool
     _cursors: dict[str, str] = field(default_factory=dict)
     _own_ports: set[tuple[str, int]] = field(default_factory=set)
@@ -50,6 +52,10 @@ class ServerCounts:
         logins = count_foreign(LOGIN, told, self._own_ports)
         commands = count_foreign(COMMAND, told, self._own_ports)
         return Cost(calls, writes, logins, commands if self.in_lab or commands else None)
+
+    def read_path(self) -> CriticalPath | None:
+        """The simulator's clock: PVE's own task list tells whole seconds, which is too coarse for the lab."""
+        return read_critical_path(self.hypervisor, self.vmids) if self.in_lab else None
 
     def _root(self, name: str) -> str:
         return "" if self.opened.logins[name].user == "root" else "sudo -n "

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.critical_path import CriticalPath
+
 FORMAT = 1
 
 
@@ -24,11 +26,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """One timed run; `checks` is how many assertions it made, 0 where it makes none."""
+    """One timed run; `checks` is how many assertions it made, 0 where it makes none, `path` PVE's share where it made
+    VMs."""
 
     seconds: float
     checks: int
     cost: Cost
+    path: CriticalPath | None = None
 
 
 @dataclass
@@ -55,6 +59,16 @@ class Results:
     def cost(self, name: str) -> Cost:
         """The median of each count."""
         return Cost(*(_median(getattr(run.cost, key) for run in self.runs[name]) for key in Cost.__annotations__))
+
+    def stretch(self, name: str) -> float | None:
+        """How many times as long as the critical path of PVE's tasks in the same run; the median."""
+        found = [run.seconds / run.path.seconds for run in self.runs.get(name, ()) if run.path is not None]
+        return statistics.median(found) if found else None
+
+    def path(self, name: str) -> CriticalPath | None:
+        """That of the run in the middle, by its length."""
+        found = [run.path for run in self.runs.get(name, ()) if run.path is not None]
+        return sorted(found, key=lambda path: path.seconds)[(len(found) - 1) // 2] if found else None
 
     def ratio(self, name: str, to: str) -> float | None:
         """How many times as long as `to` it took."""
@@ -98,6 +112,7 @@ def judge(results: Results) -> tuple[Goal, ...]:
         Goal("SSH commands of verify", verify.ssh_commands, results.guests + 2),
         Goal("testinfra with a control path, times verify", ratio("testinfra", "verify"), 5, at_least=True),
         Goal("Ansible's asserts, times verify", ratio("ansible", "verify"), 20, at_least=True),
+        Goal("provision, times the critical path of PVE's tasks", results.stretch("provision"), 1.2),
         Goal("provision, times the floor", ratio("provision", "provision-floor"), 1.2),
         Goal("Ansible's provisioning, times provision", ratio("ansible-provision", "provision"), 4, at_least=True),
         Goal("write calls of the second provision", again.api_writes, 0),
@@ -129,7 +144,12 @@ def read_json(file: Path) -> Results:
     if kept.get("format") != FORMAT:
         raise ValueError(f"{file} holds no benchmark results of this version")
     runs = {
-        name: [Run(run["seconds"], run["checks"], Cost(**run["cost"])) for run in taken]
+        name: [Run(run["seconds"], run["checks"], Cost(**run["cost"]), _path(run.get("path"))) for run in taken]
         for name, taken in kept["runs"].items()
     }
     return Results(kept["site"], kept["latency"], kept["guests"], runs)
+
+
+def _path(kept: Mapping[str, float] | None) -> CriticalPath | None:
+    """Runs of earlier versions have none."""
+    return CriticalPath(**kept) if kept else None

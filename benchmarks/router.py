@@ -19,8 +19,8 @@ from rich.table import Table
 
 from harness import lab, routers
 from harness.contract import Contract
-from harness.engine import routing
-from harness.site import open_contract, open_router
+from harness.core_router import compare_now, open_router
+from harness.site import open_contract
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +89,7 @@ def _figures(kind: str, inventory: Path) -> dict[str, float]:
 
 def _check(contract: Contract) -> int:
     with open_router(contract) as router:
-        return len(routing.compare_now(contract, router).differences)
+        return len(compare_now(contract, router).differences)
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

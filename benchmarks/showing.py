@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -22,6 +23,12 @@ HEADINGS = {
     "provision-again": "provision again: nothing to do",
 }
 WIDTH, LABEL, BAR, ROW = 800, 310, 350, 26
+# Of the table where no terminal says how wide it is: a log breaks no lines.
+LOG_COLUMNS = 160
+
+
+def open_output() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else LOG_COLUMNS)
 
 
 def print_table(results: Results, titles: dict[str, str], goals: Sequence[Goal], out: Console) -> None:
@@ -43,6 +50,9 @@ def print_table(results: Results, titles: dict[str, str], goals: Sequence[Goal],
         out.print(f"left out: {titles.get(name, name)} ({why})", markup=False)
     for name in results.failed:
         out.print(f"FAILED: {titles.get(name, name)}", markup=False)
+    for name in results.runs:
+        if (path := results.path(name)) is not None:
+            out.print(f"  PVE's own work in {titles.get(name, name)}: {path}", markup=False)
     for goal in goals:
         word = {True: "reached", False: "MISSED", None: ""}[goal.reached]
         out.print(f"  {goal}  {word}", markup=False)

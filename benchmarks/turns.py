@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from benchmarks.critical_path import CriticalPath
 from benchmarks.results import Cost, Results, Run
 from harness.errors import HarnessError
 
@@ -18,10 +19,11 @@ class Failed(Exception):
 
 
 class Meter(Protocol):
-    """What the servers counted since the last look."""
+    """What the servers counted since the last look, and how long their own work took where VMs were made."""
 
     def start(self) -> None: ...
     def read(self) -> Cost: ...
+    def read_path(self) -> CriticalPath | None: ...
 
 
 @dataclass(frozen=True)
@@ -91,5 +93,5 @@ def _measure(contender: Contender, meter: Meter) -> Run:
     began = time.monotonic()
     said = contender.run()
     seconds = time.monotonic() - began
-    cost = meter.read()
-    return Run(round(seconds, 3), contender.count_checks(said), cost)
+    cost, path = meter.read(), meter.read_path()
+    return Run(round(seconds, 3), contender.count_checks(said), cost, path)

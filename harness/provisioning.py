@@ -9,13 +9,15 @@ from functools import partial
 
 from harness import engine, routers
 from harness.contract import Contract
-from harness.engine import Provisioned, routing
+from harness.core_router import ask_for_reservations, lease_of, open_router
+from harness.engine import Provisioned
 from harness.engine.events import Report
 from harness.engine.first_backups import unsaved
 from harness.engine.provision import check_names
+from harness.head_start import HeadStart, begin
 from harness.plan import Plan
 from harness.report.builds import remember_builds
-from harness.site import lease_of, open_reader, open_router, open_writer
+from harness.site import open_reader, open_writer
 
 
 def make_plan(contract: Contract, only: Set[str] | None = None) -> Plan:
@@ -29,10 +31,23 @@ def due_backups(contract: Contract, only: Set[str] | None = None) -> tuple[str, 
     return tuple(guest.name for guest in unsaved(contract, open_reader(contract), only))
 
 
-def carry_out(contract: Contract, report: Report, only: Set[str] | None = None, *, backups: bool = True) -> Provisioned:
-    """Make what is missing of the guests in `only`, or of all; with `backups`, each of them has one in the end."""
+def carry_out(
+    contract: Contract,
+    report: Report,
+    only: Set[str] | None = None,
+    *,
+    backups: bool = True,
+    start: HeadStart | None = None,
+) -> Provisioned:
+    """Make what is missing of the guests in `only`, or of all; with `backups`, each of them has one in the end.
+
+    `start` has been begun for the same guests.
+    """
     has_router = routers.is_readable(contract)
-    with open_router(contract) if has_router else nullcontext() as router:
+    with (
+        nullcontext(start) if start else begin(contract, only) as begun,
+        open_router(contract) if has_router else nullcontext() as router,
+    ):
         return engine.provision(
             contract,
             open_writer(contract),
@@ -40,13 +55,9 @@ def carry_out(contract: Contract, report: Report, only: Set[str] | None = None, 
             looks=engine.real_looks(contract, partial(lease_of, router) if router else None),
             report=report,
             only=only,
-            ready=partial(_require_reservations, contract) if has_router else None,
+            ready=partial(ask_for_reservations, contract) if has_router else None,
             saves=backups,
+            ahead=begun.ahead,
+            lock=begun.lock,
             built=lambda results: remember_builds(contract.state_dir, results, datetime.now(UTC)),
         )
-
-
-def _require_reservations(contract: Contract, guests: Set[str]) -> None:
-    """Over a connection of its own: it may still be looking when the run has ended for another reason."""
-    with open_router(contract) as router:
-        routing.require_reservations(contract, router, guests)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from harness import probe, routers
-from harness.contract import Contract, Guest, Mac, SecretRef
+from harness import probe
+from harness.contract import Contract, Mac, SecretRef
 from harness.embedded import STATE as LAB_STATE
 from harness.engine.proving import ServiceLooks
 from harness.errors import Invalid, Missing, Refused
@@ -17,15 +17,12 @@ from harness.opening import CHECKOUT, open_contract, state_folder
 from harness.probing import dhcp
 from harness.pve.client import Client, Purpose, Writer, connect
 from harness.remote import hosts, ssh
-from harness.routers import CoreRouter
 from harness.secrets import read_secret
 
 __all__ = [
     "CHECKOUT",
-    "lease_of",
     "open_contract",
     "open_reader",
-    "open_router",
     "open_service_looks",
     "open_writer",
     "state_folder",
@@ -44,20 +41,6 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
     secret, fingerprint = _credential(contract, "provision")
     api = contract.hypervisor.api
     return connect(api, purpose="provision", secret=secret, evidence=evidence, read_only=False, fingerprint=fingerprint)
-
-
-@contextmanager
-def open_router(contract: Contract, evidence: Evidence | None = None) -> Iterator[CoreRouter]:
-    """The site's core router, to look at and to change."""
-    if not routers.needs_shell(contract):
-        with routers.open_router(contract, evidence=evidence) as router:
-            yield router
-        return
-    login = ssh.router_login(contract)
-    with ssh.connections([login]) as opened:
-        shell = hosts.runner(opened, login.name, evidence=evidence or Evidence(), source="router", timeout_s=60.0)
-        with routers.open_router(contract, shell=shell) as router:
-            yield router
 
 
 @contextmanager
@@ -87,12 +70,6 @@ def open_service_looks(contract: Contract, *, offers: bool = True) -> Iterator[S
             return {mac: {one.address for one in heard.offers_to(mac) if one.server.address in ours} for mac in macs}
 
         yield ServiceLooks(ask, resolve_a, resolve_ptr)
-
-
-def lease_of(router: CoreRouter, guest: Guest) -> str | None:
-    """The address the router has leased to a guest."""
-    held = (lease for lease in router.observe().leases if lease.mac == guest.nic.mac)
-    return next((str(lease.address) for lease in held), None)
 
 
 def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:

@@ -11,10 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence", "interrupts"}
+BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence", "interrupts", "ahead"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {
+    "locking",
+    "head_start",
+    "core_router",
     "engine",
     "drills",
     "verify",

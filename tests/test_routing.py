@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.contract import Contract, Mac, Reservation
+from harness.core_router import require_reservations
 from harness.engine.proving import Promise, ServiceLooks, promises_of, prover
-from harness.engine.routing import apply, require_reservations, unfinished_of
+from harness.engine.routing import apply, unfinished_of
 from harness.errors import HarnessError, TimedOut, Unreachable, Unsafe
 from harness.routers import Comparison, CoreRouter, ObservedRouter, compare, open_router
 from harness.routers.dnsmasq import RESERVATIONS_FILE, main_file, render

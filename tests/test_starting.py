@@ -46,7 +46,7 @@ def test_checking_the_inventory_opens_no_site() -> None:
 
 
 def test_provision_imports_nothing_to_draw_and_no_other_router() -> None:
-    loaded = imported_by("-c", "import harness.commands.provision")
+    loaded = imported_by("-c", "import harness.commands.provision, harness.commands.progress, harness.provisioning")
     assert packages(loaded) & ({"dns", "ansible", "ansible_runner"} | FOR_PEOPLE) == set()
     assert loaded & {"harness.routers.opnsense", "harness.routers.vyos"} == set()
     others = {"verify", "preflight", "drills", "templates", "nested", "instance", "bootstrap", "lab"}

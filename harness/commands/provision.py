@@ -6,20 +6,23 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import provisioning
 from harness.commands.front import Out, front, lines
-from harness.commands.progress import GuestProgress
 from harness.contract import Contract
-from harness.engine import Provisioned
+from harness.head_start import HeadStart, begin
 from harness.opening import open_contract
-from harness.plan import Plan
+
+if TYPE_CHECKING:
+    from harness.engine import Provisioned
+    from harness.plan import Plan
 
 
 @front
 def plan(inventory: Path, site: str, guest: str | None, *, as_json: bool) -> int:
     """Say what `provision` would do; 2 when it would refuse."""
+    from harness import provisioning
+
     contract = open_contract(inventory, site)
     found = provisioning.make_plan(contract, _only(guest))
     due = provisioning.due_backups(contract, _only(guest))
@@ -35,19 +38,27 @@ def provision(inventory: Path, site: str, guest: str | None, *, yes: bool, as_js
     """Make what is missing; 0 when every guest is there, and has a backup unless `backups` is off."""
     contract = open_contract(inventory, site)
     out = lines(to_stderr=as_json)
-    if sys.stdin.isatty() and not yes and not _agreed(contract, guest, out, backups=backups):
+    asks = sys.stdin.isatty() and not yes
+    if asks and not _agreed(contract, guest, out, backups=backups):
         out.print("Nothing was changed.")
         return 0
-    done = build(contract, guest, out, backups=backups)
+    with begin(contract, _only(guest)) as start:
+        done = build(contract, guest, out, backups=backups, start=start)
     if as_json:
         print(json.dumps(render_provisioned(contract, done), indent=2))
     return 2 if done.failed else 0
 
 
-def build(contract: Contract, guest: str | None, out: Out, *, backups: bool = True) -> Provisioned:
+def build(
+    contract: Contract, guest: str | None, out: Out, *, backups: bool = True, start: HeadStart | None = None
+) -> Provisioned:
     """Provision with live progress and a summary at the end."""
+    # The engine is loaded while what has been begun already waits for the hypervisor and the router.
+    from harness import provisioning
+    from harness.commands.progress import GuestProgress
+
     with GuestProgress(out) as progress:
-        done = provisioning.carry_out(contract, progress.report, _only(guest), backups=backups)
+        done = provisioning.carry_out(contract, progress.report, _only(guest), backups=backups, start=start)
     show_provisioned(done, out)
     return done
 
@@ -135,6 +146,8 @@ def _failures(done: Provisioned) -> dict[str, list[str]]:
 
 def _agreed(contract: Contract, guest: str | None, out: Out, *, backups: bool) -> bool:
     """Ask the person at the terminal; nothing to do needs no answer, and a refusal is said by the run itself."""
+    from harness import provisioning
+
     found = provisioning.make_plan(contract, _only(guest))
     due = provisioning.due_backups(contract, _only(guest)) if backups else ()
     if (found.empty and not due) or found.refusals:

@@ -17,11 +17,12 @@ from harness import engine, routers
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
-from harness.engine import backing_up, destroying, quiet, rebuilding, restoring, routing, saved, scratch
+from harness.core_router import lease_of, open_router, require_reservations
+from harness.engine import backing_up, destroying, quiet, rebuilding, restoring, saved, scratch
 from harness.engine.rebuilding import Done
 from harness.errors import Invalid
 from harness.pve import backups
-from harness.site import lease_of, open_contract, open_reader, open_router, open_writer
+from harness.site import open_contract, open_reader, open_writer
 
 
 @front
@@ -169,7 +170,7 @@ def _tools(contract: Contract, out: Console) -> Iterator[_Tools]:
     with ExitStack() as stack:
         router = stack.enter_context(open_router(contract)) if routers.is_readable(contract) else None
         lease = partial(lease_of, router) if router else None
-        ready = partial(routing.require_reservations, contract, router) if router else None
+        ready = partial(require_reservations, contract, router) if router else None
         progress = stack.enter_context(GuestProgress(out))
         yield _Tools(contract, engine.real_looks(contract, lease), progress, ready)
 

@@ -17,11 +17,12 @@ from rich.console import Console
 from harness import routers
 from harness.commands.front import console, front
 from harness.contract import Contract
+from harness.core_router import compare_now, open_router
 from harness.engine import proving, routing
 from harness.interrupts import as_interrupts
 from harness.routers import Changes, Comparison
 from harness.routers.compare import said
-from harness.site import open_contract, open_router, open_service_looks
+from harness.site import open_contract, open_service_looks
 
 
 @front
@@ -37,7 +38,7 @@ def check(inventory: Path, site: str, *, as_json: bool) -> int:
     """0 the router holds what is declared, 1 it differs, 2 it could not be looked at."""
     contract = open_contract(inventory, site)
     with open_router(contract) as router:
-        found = routing.compare_now(contract, router)
+        found = compare_now(contract, router)
     unfinished = routing.unfinished_of(contract).read()
     if as_json:
         print(json.dumps(render_comparison(found), indent=2))

@@ -15,11 +15,11 @@ from rich.table import Table
 from harness import engine, routers, templates
 from harness.commands.front import console, front
 from harness.contract import ApiToken, Contract, Template
-from harness.engine import routing
+from harness.core_router import lease_of, open_router, require_reservations
 from harness.errors import Invalid
 from harness.evidence import Secret
 from harness.secrets import read_secret
-from harness.site import lease_of, open_contract, open_reader, open_router, open_writer
+from harness.site import open_contract, open_reader, open_writer
 from harness.templates import Bench, Outcome, Row
 from harness.templates.bringing import Ready
 
@@ -99,7 +99,7 @@ def _bench(contract: Contract, out: Console) -> Iterator[tuple[Bench, Ready]]:
     with open_router(contract) as router:
         looks = engine.real_looks(contract, partial(lease_of, router))
         bench = Bench(contract, writer, open_reader(contract), looks, agent, journal, say)
-        yield bench, partial(routing.require_reservations, contract, router)
+        yield bench, partial(require_reservations, contract, router)
 
 
 def _show_outcome(done: Outcome, out: Console) -> None:

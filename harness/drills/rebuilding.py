@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness.contract import Guest
+from harness.core_router import require_reservations
 from harness.drills.model import Drilling
 from harness.drills.one_guest import TO, chosen, job_of, look_at, remembered, require_made, ways
 from harness.engine import journal_of, routing
@@ -57,7 +58,7 @@ def _rebuild(drilling: Drilling, guest: Guest) -> None:
         contract,
         name=guest.name,
         agent_grace_s=tools.agent_grace_s,
-        ready=partial(routing.require_reservations, contract, tools.router) if tools.router else None,
+        ready=partial(require_reservations, contract, tools.router) if tools.router else None,
         locked=True,
         **ways(drilling),
     )

@@ -15,9 +15,9 @@ from harness.drills.model import Drill, Drilling
 from harness.drills.record import Record, read_record, write_record
 from harness.drills.standing import Standing, judge
 from harness.drills.tools import Tools
-from harness.engine.lock import run_lock
 from harness.errors import HarnessError, Invalid, Unsafe
 from harness.interrupts import as_interrupts
+from harness.locking import run_lock
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def request(contract: Contract, name: str, guest: str | None) -> Request:
 
 def run_drill(contract: Contract, asked: Request, *, report: Callable[[str], None]) -> Record:
     """The record of the drill, which is on disk as well; KeyboardInterrupt after everything is put back."""
-    with Tools(contract) as tools, run_lock(contract, tools.guest_looks, report), as_interrupts():
+    with Tools(contract) as tools, run_lock(contract, tools.guest_looks.hold, report), as_interrupts():
         settle_guard(tools, report)
         return conduct(asked, tools, report)
 

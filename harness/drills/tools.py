@@ -9,6 +9,7 @@ from types import TracebackType
 
 from harness import engine, routers
 from harness.contract import Contract
+from harness.core_router import lease_of, open_router
 from harness.engine.looks import GuestLooks
 from harness.engine.proving import ServiceLooks
 from harness.errors import Refused
@@ -17,7 +18,7 @@ from harness.pve.client import Client, Writer
 from harness.remote import ssh
 from harness.remote.hosts import as_root
 from harness.routers import CoreRouter
-from harness.site import lease_of, open_reader, open_router, open_service_looks, open_writer
+from harness.site import open_reader, open_service_looks, open_writer
 
 HOST_TIMEOUT_S = 30.0
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from harness.ahead import Ahead
 from harness.contract import Contract, Guest
-from harness.engine.ahead import Ahead
 from harness.engine.events import Event, GuestResult, Report, Step
 from harness.engine.looks import GuestLooks
 from harness.errors import Unsafe

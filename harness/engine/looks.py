@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Callable, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from harness import probe
 from harness.contract import Contract, Guest
 from harness.errors import HarnessError
+from harness.head_start import PROBE_LIMIT_S, hold_on_hypervisor, holder_of, is_pinned
 from harness.remote import known_hosts, personalise, ssh
-from harness.remote.holding import holding
 from harness.remote.known_hosts import HostKey
 
-PROBE_LIMIT_S = 1.0
 SCRIPT_LIMIT_S = 60.0
 
 
@@ -39,7 +39,7 @@ class GuestLooks:
 def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None = None) -> GuestLooks:
     learned = contract.state_dir / "known_hosts"
     return GuestLooks(
-        answers=lambda guest: probe.answers_at(_address(guest), PROBE_LIMIT_S, guest.nic.mac),
+        answers=holder_of,
         banner=lambda guest: probe.ssh_banner(_address(guest), guest.ssh.port, PROBE_LIMIT_S),
         host_keys=lambda guest, types: frozenset(
             known_hosts.parse_key(key) for key in probe.ssh_host_keys(_address(guest), guest.ssh.port, types=types)
@@ -47,13 +47,11 @@ def real_looks(contract: Contract, lease: Callable[[Guest], str | None] | None =
         script=lambda guest: personalise.render_script(hostname=guest.name, fqdn=guest.fqdn),
         run_by_ssh=lambda guest, keys, script: _run_by_ssh(contract, guest, keys, script),
         pin=lambda guest, keys: _pin(learned, guest, keys),
-        is_pinned=lambda guest: bool(
-            known_hosts.look_up((*contract.known_hosts, learned), guest.name, port=guest.ssh.port)
-        ),
+        is_pinned=partial(is_pinned, contract),
         awaits=lambda guest: probe.awaiting(_address(guest)),
         lease=lease,
         as_root=lambda command: _as_root(contract, command),
-        hold=lambda command: holding(ssh.hypervisor_login(contract), command),
+        hold=partial(hold_on_hypervisor, contract),
     )
 
 

@@ -6,9 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
+from harness.ahead import Ahead
 from harness.contract import Contract
 from harness.engine.cloning import clone
 from harness.engine.configuring import configure, finish
@@ -17,7 +19,6 @@ from harness.engine.first_backups import save_first, unsaved
 from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
 from harness.engine.learning import learn_keys, unlearned
-from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import journal_of, make_plan
 from harness.engine.privileges import check_privileges
@@ -25,6 +26,7 @@ from harness.engine.quiet import settle
 from harness.engine.reaching import reach
 from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Invalid, Unsafe
+from harness.locking import Note, run_lock
 from harness.plan import Change, Plan
 from harness.pve.client import Client, Writer
 
@@ -48,23 +50,28 @@ def provision(
     limits: Limits = Limits(),
     ready: Callable[[Set[str]], None] | None = None,
     saves: bool = False,
+    ahead: Ahead | None = None,
+    lock: Callable[[Note], AbstractContextManager[None]] | None = None,
     built: Callable[[Sequence[GuestResult]], None] = lambda _: None,
 ) -> Provisioned:
     """Make what is missing and finish what is half made; differences of other VMs are in the plan, untouched.
 
     `reader` is the client the plan is made with, when its credential sees more than the writing one. `ready` refuses
-    guests that the network would not give their address. With `saves` every guest has a backup in the end. `built`
-    hears what became of the guests before that.
+    guests that the network would not give their address. With `saves` every guest has a backup in the end. `ahead` and
+    `lock` have been begun by the caller, or are begun here when they are needed. `built` hears what became of the
+    guests before their backups.
     """
     began = time.monotonic()
     reading = reader or client
     asked = _Retries({client, reading})
     check_names(contract, only)
-    shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s)
+    questions = ahead or Ahead()
+    shared = Shared(contract, client, looks, journal_of(contract), report, limits.agent_grace_s, ahead=questions)
+    take = lock or partial(run_lock, contract, looks.hold)
     plan, results, notes = make_plan(contract, reading, only), tuple[GuestResult, ...](), tuple[str, ...]()
     if not _is_complete(shared, plan, only) or (saves and unsaved(contract, reading, only)):
         _ask_ahead(shared, plan, ready, limits)
-        with shared.ahead, run_lock(contract, looks, lambda text: shared.tell(None, None, "note", text)):
+        with shared.ahead, take(lambda text: shared.tell(None, None, "note", text)):
             settle(client, contract.hypervisor.node, shared.journal)
             plan = make_plan(contract, reading, only)
             results = _carry_out(shared, plan, reading, ready, limits)

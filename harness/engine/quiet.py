@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from harness.contract import Contract, Guest
 from harness.engine.events import Event, Report
 from harness.engine.job import Job
-from harness.engine.lock import run_lock
 from harness.engine.looks import GuestLooks
 from harness.errors import HarnessError, Invalid, Refused, TaskFailed, Unsafe
 from harness.journal import Journal
+from harness.locking import run_lock
 from harness.observed import ObservedGuest, TakenApart
 from harness.plan.losses import not_ours
 from harness.plan.marks import has_mark
@@ -27,7 +27,7 @@ KINDS = ("qmdestroy", "qmrestore")
 
 def changing(contract: Contract, looks: GuestLooks, report: Report) -> AbstractContextManager[None]:
     """One run at a time changes a site; what cannot be held off is told."""
-    return run_lock(contract, looks, lambda text: report(Event(None, None, "note", text, 0.0)))
+    return run_lock(contract, looks.hold, lambda text: report(Event(None, None, "note", text, 0.0)))
 
 
 def guest_named(contract: Contract, name: str, *, to: str) -> Guest:

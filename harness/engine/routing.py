@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.contract import Contract
-from harness.engine.lock import site_lock
+from harness.core_router import compare_now
 from harness.errors import HarnessError, Refused, Unsafe
 from harness.interrupts import uninterrupted
-from harness.routers import Comparison, CoreRouter, Snapshot, compare, is_back
+from harness.locking import site_lock
+from harness.routers import Comparison, CoreRouter, Snapshot, is_back
 
 Report = Callable[[str], None]
 # Called before a write; what it returns is called after it, and raises HarnessError when what was changed is not
@@ -61,10 +62,6 @@ def apply(
     return Applied(found, True, proof, time.monotonic() - began)
 
 
-def compare_now(contract: Contract, router: CoreRouter) -> Comparison:
-    return compare(contract, router.observe(), now=time.time())
-
-
 def refuse(contract: Contract, found: Comparison) -> None:
     """Unsafe with everything that stands in the way."""
     if found.stops:
@@ -74,19 +71,6 @@ def refuse(contract: Contract, found: Comparison) -> None:
             happened="; ".join(f"{one.what}: expected {one.expected}, seen {one.seen}" for one in found.stops)
             + "; nothing was changed",
             do="; ".join(dict.fromkeys(one.do for one in found.stops)),
-        )
-
-
-def require_reservations(contract: Contract, router: CoreRouter, guests: Set[str]) -> None:
-    """Unsafe when the router would not give one of these guests its address."""
-    wrong = compare_now(contract, router).reservations_of(guests)
-    if wrong:
-        said = "; ".join(f"{one.what}: expected {one.expected}, seen {one.seen}" for one in wrong)
-        raise Unsafe(
-            tried="provision",
-            on=f"site {contract.site}",
-            happened=f"{said}; nothing was created",
-            do="; ".join(dict.fromkeys(one.do for one in wrong)),
         )
 
 

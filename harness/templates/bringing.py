@@ -9,8 +9,8 @@ from typing import Any
 
 from harness import engine
 from harness.contract import Image, Template
-from harness.engine.lock import site_lock
 from harness.errors import Invalid, Unsafe
+from harness.locking import site_lock
 from harness.observed import ObservedGuest
 from harness.plan.changes import Refusal
 from harness.plan.fitness import (

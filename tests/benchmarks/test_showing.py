@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from benchmarks.counting import COMMAND, LOGIN, count_foreign
+from benchmarks.critical_path import CriticalPath
 from benchmarks.results import Cost, Results, Run
-from benchmarks.showing import render_svg
+from benchmarks.showing import open_output, print_table, render_svg
 
 SSHD = """\
 own-port 198.18.99.254 41234 198.18.99.21 22
@@ -59,3 +62,16 @@ def test_bars_are_as_long_as_the_times() -> None:
 def test_chart_asks_for_nothing_from_elsewhere() -> None:
     svg = drawn(verify=1.0)
     assert not [one for one in svg.iter() if {"href", "src"} & set(one.attrib)]
+
+
+def test_a_log_shows_names_and_figures_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    results = Results("lab", "lan", 10)
+    path = CriticalPath(clone=1.0, configure=0.0, start=0.0, boot=0.0, backup=0.0, identity=0.0)
+    results.add("testinfra-single", Run(113.77, 359, Cost(49, 0, 419, 419), path))
+    title = "testinfra over ssh, without a control path"
+    print_table(results, {"testinfra-single": title}, [], open_output())
+    said = capsys.readouterr().out.splitlines()
+    row = next(line for line in said if title in line)
+    assert "113.77" in row
+    assert "419" in row
+    assert f"  PVE's own work in {title}: {path}" in said

@@ -59,10 +59,10 @@ def test_an_operator_at_another_machine_is_told_who_and_since_when(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another state folder, so that only the hypervisor's own lock is common; it is free as soon as the first ends."""
-    monkeypatch.setattr("harness.engine.lock.NODE_LOCK", str(tmp_path / "node lock"))
+    monkeypatch.setattr("harness.locking.NODE_LOCK", str(tmp_path / "node lock"))
     world.wire.holds = True
     elsewhere = replace(world.contract, state_dir=tmp_path / "elsewhere")
-    with run_lock(elsewhere, world.wire.looks(), pytest.fail):
+    with run_lock(elsewhere, world.wire.looks().hold, pytest.fail):
         me = re.escape(f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}, since 20")
         error = assert_refused(world, Unsafe, rf"on lab \(hv01\): another run is at work \({me}")
         assert f"fuser -k {tmp_path / 'node lock'}" in error.do
@@ -70,12 +70,12 @@ def test_an_operator_at_another_machine_is_told_who_and_since_when(
 
 
 def test_a_killed_run_elsewhere_leaves_no_lock(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.engine.lock.NODE_LOCK", str(tmp_path / "node.lock"))
+    monkeypatch.setattr("harness.locking.NODE_LOCK", str(tmp_path / "node.lock"))
     world.wire.holds = True
     elsewhere = replace(world.contract, state_dir=tmp_path / "elsewhere")
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
-        with run_lock(elsewhere, world.wire.looks(), pytest.fail):
+        with run_lock(elsewhere, world.wire.looks().hold, pytest.fail):
             os.write(writing, b"x")
             signal.pause()
     os.read(reading, 1)

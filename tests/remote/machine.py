@@ -20,7 +20,7 @@ from harness.wait import wait_until
 # its commands do not reach this system itself.
 START = r"""
 set -eu
-work=$1 port=$2
+work=$1 port=$2 setting=$3
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/inner" "$work/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/inner" "$work/root"
@@ -48,6 +48,7 @@ UsePAM no
 StrictModes no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
+$setting
 CONFIG
 touch "$root/run/throw-away-machine"
 exec chroot "$root" /usr/sbin/sshd -D -e
@@ -77,8 +78,8 @@ class Machine:
 
 
 @contextmanager
-def started_machine(folder: Path) -> Iterator[Machine]:
-    """A machine that lives as long as the block; its address is 127.0.0.1 and a free port."""
+def started_machine(folder: Path, setting: str = "") -> Iterator[Machine]:
+    """A machine that lives as long as the block, at 127.0.0.1 and a free port; `setting` is a line for its sshd."""
     identity = folder / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity], check=True)
     work = folder / "machine"
@@ -88,7 +89,7 @@ def started_machine(folder: Path) -> Iterator[Machine]:
     with (
         (folder / "sshd.log").open("wb") as log,
         identity.with_suffix(".pub").open("rb") as public,
-        subprocess.Popen([*argv, str(work), str(port)], stdin=public, stderr=log) as process,
+        subprocess.Popen([*argv, str(work), str(port), setting], stdin=public, stderr=log) as process,
     ):
         try:
             yield _ready(process, port, identity, folder)

@@ -63,6 +63,11 @@ def _writes(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG0
     return sim.counters.written()
 
 
+def _tasks(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG001 - one shape
+    """When each task began and ended, on this machine's clock; newest first."""
+    return [{key: record.get(key) for key in ("upid", "type", "id", "began", "ended")} for record in sim.tasks.all()]
+
+
 def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
     sim.counters.reset()
 
@@ -177,6 +182,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "counters": _counters,
     "moments": _moments,
     "writes": _writes,
+    "tasks": _tasks,
     "reset-counters": _reset_counters,
     "fault": _fault,
     "faults": _faults,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,13 +32,14 @@ class Counters:
 
     @contextmanager
     def write(self, number: int, method: str, path: str, sent: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """A write that arrived, done or refused; the caller fills in its `task`."""
+        """A write that arrived, done or refused, and when; the caller fills in its `task`."""
         shown = {name: value for name, value in sent.items() if not any(word in name for word in _SECRET)}
         entry = {"number": number, "method": method, "path": path, "params": shown, "done": False, "task": None}
+        entry |= {"began": time.time(), "ended": None}
         with self._lock:
             self._written.append(entry)
         yield entry
-        entry["done"] = True
+        entry |= {"done": True, "ended": time.time()}
 
     def reset(self) -> None:
         with self._lock:

@@ -92,10 +92,12 @@ class Tasks:
         return str(record["upid"])
 
     def _record(self, pid: int, kind: str, target: str, user: str) -> dict[str, Any]:
-        started, ticks = int(time.time()), int(time.monotonic() * 100)
+        began, ticks = time.time(), int(time.monotonic() * 100)
+        started = int(began)
         upid = f"UPID:{self._node}:{pid:08X}:{ticks:08X}:{started:08X}:{kind}:{target}:{user}:"
         owner, _, token = user.partition("!")
         record = {"upid": upid, "node": self._node, "pid": pid, "pstart": ticks, "starttime": started}
+        record["began"] = began  # PVE keeps whole seconds alone: this is for the side door
         record |= {"type": kind, "id": target, "user": owner, "log": []}
         return record | ({"tokenid": token} if token else {})
 
@@ -118,7 +120,8 @@ class Tasks:
             with self._state.changing():
                 if last:
                     worker.log(last)
-                worker.record |= {"endtime": int(time.time()), "status": status}
+                ended = time.time()
+                worker.record |= {"endtime": int(ended), "ended": ended, "status": status}
             self._running.pop(worker.upid, None)
 
     def _work(self, worker: Worker, work: Callable[[Worker], None]) -> None:

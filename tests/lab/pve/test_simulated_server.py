@@ -59,6 +59,20 @@ def test_counts_calls_by_template_and_writes_apart_from_logins(node: Node) -> No
     assert report["calls"]["PUT /nodes/{node}/qemu/{vmid}/config"] == 1
 
 
+def test_writes_and_tasks_tell_when_they_began_and_ended(node: Node) -> None:
+    """PVE's own task list has whole seconds; whoever measures the lab wants the fractions of the same moments."""
+    node.control(op="reset-counters")
+    upid = node.ask("POST", f"{NODE}/qemu/200/status/start", {}).data
+    node.ended(upid)
+    [write] = node.control(op="writes")
+    task = next(one for one in node.control(op="tasks") if one["upid"] == upid)
+    listed = next(one for one in node.read(f"{NODE}/tasks") if one["upid"] == upid)
+    assert write["began"] <= task["began"] <= write["ended"]
+    assert task["began"] <= task["ended"]
+    assert (int(task["began"]), int(task["ended"])) == (listed["starttime"], listed["endtime"])
+    assert {"began", "ended"}.isdisjoint(listed)
+
+
 def test_a_fault_hits_as_often_as_it_was_asked_to(node: Node) -> None:
     node.control(op="fault", method="GET", path="/version$", times=2, kind="status", status=500, reason="no luck")
     assert [node.ask("GET", "/version").status for _ in range(3)] == [500, 500, 200]

@@ -8,13 +8,13 @@ import os
 import pwd
 import shlex
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from harness.contract import Contract
-from harness.engine.looks import GuestLooks
 from harness.errors import HarnessError, Refused, Unsafe
 
 # On the hypervisor, for runs from other machines and other checkouts; it lasts as long as the SSH connection.
@@ -22,22 +22,73 @@ NODE_LOCK = "/run/mgmt-harness.lock"
 _HOLD = """exec 9>>{lock} || exit
 if flock -n 9; then printf '%s\\n' {who} >{lock}; echo held; cat >/dev/null; : >{lock}
 else echo "taken $(cat {lock})"; fi"""
+# How long one who no longer needs a lock waits for it to be let go of.
+GOODBYE_S = 2.0
+
+Note = Callable[[str], None]
+Hold = Callable[[str], AbstractContextManager[str]]  # runs a command on the hypervisor until it is left; its first line
 
 
 @contextmanager
-def run_lock(contract: Contract, looks: GuestLooks, note: Callable[[str], None]) -> Iterator[None]:
+def run_lock(contract: Contract, hold: Hold | None, note: Note) -> Iterator[None]:
     """The site's lock here and the hypervisor's own; `note` hears it when the second could not be taken."""
     with site_lock(contract.state_dir, contract.site), ExitStack() as stack:
-        if looks.hold is not None:
-            _take_node(contract, looks.hold, stack, note)
+        if hold is not None:
+            _take_node(contract, hold, stack, note)
         yield
+
+
+class EarlyLock:
+    """A lock that is being taken while its holder-to-be does other things; held, or dropped when it is not needed.
+
+    It lives in a thread of its own, which lets go also when it only gets the lock after it was dropped.
+    """
+
+    def __init__(self, take: Callable[[Note], AbstractContextManager[None]]) -> None:
+        self._notes: list[str] = []
+        self._known, self._over = threading.Event(), threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._keep, args=(take,), daemon=True, name="lock")
+        self._thread.start()
+
+    @contextmanager
+    def held(self, note: Note) -> Iterator[None]:
+        """Once it is taken; what went wrong with that is raised here, and noted."""
+        self._known.wait()
+        self._raise()
+        for said in self._notes:
+            note(said)
+        try:
+            yield
+        finally:
+            self._over.set()
+            self._thread.join()
+        self._raise()
+
+    def drop(self) -> None:
+        self._over.set()
+        self._thread.join(GOODBYE_S)
+
+    def _keep(self, take: Callable[[Note], AbstractContextManager[None]]) -> None:
+        try:
+            with take(self._notes.append):
+                self._known.set()
+                self._over.wait()
+        except BaseException as error:  # raised again by whoever needs the lock
+            self._error = error
+        finally:
+            self._known.set()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def _take_node(
     contract: Contract,
-    hold: Callable[[str], AbstractContextManager[str]],
+    hold: Hold,
     stack: ExitStack,
-    note: Callable[[str], None],
+    note: Note,
 ) -> None:
     who = shlex.quote(_said(_myself()))
     try:
