@@ -25,8 +25,9 @@ done'"""
 _NEIGHBOURS = """set -- $(ip -4 route show default)
 if test "$2" = via; then
   bash -c "echo >/dev/udp/$3/9" 2>/dev/null
-  for pause in 0 0.05 0.1 0.2 0.4 0.8; do
-    sleep $pause; ip -4 neigh show to "$3" | grep -q lladdr && break
+  for pause in 0.05 0.1 0.2 0.4 0.8; do
+    ip -4 neigh show to "$3" | grep -q lladdr && break
+    sleep $pause
   done
 fi
 ip -j -4 neigh show"""
@@ -52,10 +53,12 @@ COMMANDS = {
 
 
 # A unit that is just starting is waited for; one that failed or never started is not.
-_UNITS = """for pause in 0 0.1 0.2 0.4 0.8 1.6 3.2; do
-  sleep $pause; systemctl show -p ActiveState --value -- {units} | grep -qx activating || break
+_UNITS = """for pause in 0.1 0.2 0.4 0.8 1.6 3.2 0; do
+  said=$(systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,TriggeredBy -- {units}) || exit
+  case $said in *ActiveState=activating*) sleep $pause;; *) break;; esac
 done
-systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,TriggeredBy -- {units}"""
+printf '%s\\n' "$said"
+"""
 
 
 def questions(guest: Guest) -> dict[str, str]:
