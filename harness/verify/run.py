@@ -26,7 +26,7 @@ from harness.verify.trips import Trips
 STDOUT = Path("-")
 WRONG_REQUEST = 2
 # What pytest would do around each of hundreds of checks, and at the end, that nobody here sees.
-UNUSED = ("cacheprovider", "logging", "warnings", "unraisableexception", "threadexception", "xdist", "xdist.looponfail")
+UNUSED = ("cacheprovider", "logging", "warnings", "unraisableexception", "threadexception")
 
 
 class _Handover:
@@ -102,6 +102,7 @@ def _arguments(options: VerifyOptions) -> list[str]:
     return [
         str(options.specs),
         *("-p", "harness.pytest_plugin", "--capture=no", "--import-mode=importlib"),
+        "--disable-plugin-autoload",  # what else is installed here has no part in a verdict
         *(word for plugin in UNUSED for word in ("-p", f"no:{plugin}")),
         "--tb=line",  # a sentence says more than a stack here, and pytest needs 50 ms for each stack
         f"--site={options.site}",
