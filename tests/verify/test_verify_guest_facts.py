@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +112,30 @@ def test_a_unit_nobody_asked_for_is_none() -> None:
 
 def test_the_question_about_units_names_them_all() -> None:
     assert unit_commands([]) == {}
-    assert unit_commands(["a.service", "b@x.socket"])["units"].count("-- a.service b@x.socket") == 2
+    assert "-- a.service b@x.socket" in unit_commands(["a.service", "b@x.socket"])["units"]
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "said"),
+    [
+        (["active"], 0, "ActiveState=active\n"),
+        (["activating", "activating", "active"], 0, "ActiveState=active\n"),
+        (["activating", "failed"], 0, "ActiveState=failed\n"),
+        ([], 1, ""),
+    ],
+    ids=["active", "just starting", "starting in vain", "no answer"],
+)
+def test_a_unit_that_is_just_starting_is_asked_again(states: list[str], status: int, said: str, tmp_path: Path) -> None:
+    for number, state in enumerate(states):
+        (tmp_path / str(number)).write_text(f"ActiveState={state}\n")
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\ncd {tmp_path} && set -- [0-9] && cat "$1" && rm "$1"\n')
+    systemctl.chmod(0o755)
+    script = unit_commands(["a.service"])["units"]
+    path = f"{tmp_path}:/usr/bin:/bin"
+    ended = subprocess.run(["sh", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (status, said)
+    assert not list(tmp_path.glob("[0-9]"))
 
 
 def test_open_ports_are_those_that_others_reach() -> None:
