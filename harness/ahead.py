@@ -34,6 +34,9 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.settle()
+
+    def settle(self) -> None:
         """Let what was asked come to its end, for a moment: it may hold connections of its own."""
         deadline = time.monotonic() + GOODBYE_S
         for asked in self._asked.values():

@@ -24,8 +24,10 @@ ADDRESSES = 10
 
 
 def begin(contract: Contract, only: Set[str] | None = None) -> HeadStart:
-    """For the guests in `only`, or all. One that this machine has never met is to be made, or to be learned: only then
-    will the locks be needed for sure."""
+    """For the guests in `only`, or all.
+
+    One that this machine has never met is to be made, or to be learned: only then will the locks be needed for sure.
+    """
     asked = (guest for guest in contract.guests if only is None or guest.name in only)
     return HeadStart(contract, [guest for guest in asked if not is_pinned(contract, guest)])
 
@@ -47,8 +49,7 @@ class HeadStart:
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self._lock.drop()
-        with self.ahead:
-            pass
+        self.ahead.settle()
 
     def lock(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
         """The site's locks, held by the time the block begins."""

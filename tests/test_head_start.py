@@ -19,15 +19,12 @@ from harness.locking import EarlyLock, run_lock, site_lock
 from harness.remote import known_hosts
 from harness.wait import wait_until
 from tests import sites
-from tests.remote.machine import Machine, started_machine, what_is_missing
+from tests.remote.machine import Machine, started_machine
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Both the hypervisor and the router."""
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(missing)
     with started_machine(tmp_path_factory.mktemp("machine")) as running:
         yield running
 

@@ -28,7 +28,7 @@ from harness.remote import known_hosts
 from tests import sites
 from tests.preflight.values import MANY
 from tests.pve.served import make_certificate
-from tests.remote.machine import Machine, free_port, started_machine, what_is_missing
+from tests.remote.machine import Machine, free_port, started_machine
 from tests.simulators import SECRETS, Simulated, simulating
 
 TODAY = date(2026, 11, 1)
@@ -36,8 +36,6 @@ TODAY = date(2026, 11, 1)
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    if missing := what_is_missing():
-        pytest.skip(missing)
     with started_machine(tmp_path_factory.mktemp("machine")) as running:
         yield running
 

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from harness.remote.ssh import Connections, connections
-from tests.remote.machine import Machine, started_machine, what_is_missing
+from tests.remote.machine import Machine, started_machine
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(missing)
     with started_machine(tmp_path_factory.mktemp("machine")) as running:
         yield running
 

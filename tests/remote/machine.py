@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from harness.remote.config import Login
 from harness.remote.known_hosts import HostKey, parse_key
 from harness.wait import wait_until
@@ -79,7 +81,12 @@ class Machine:
 
 @contextmanager
 def started_machine(folder: Path, setting: str = "") -> Iterator[Machine]:
-    """A machine that lives as long as the block, at 127.0.0.1 and a free port; `setting` is a line for its sshd."""
+    """A machine that lives as long as the block, at 127.0.0.1 and a free port; `setting` is a line for its sshd.
+
+    Where none can be started the test is skipped, and says why.
+    """
+    if missing := what_is_missing():
+        pytest.skip(missing)
     identity = folder / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity], check=True)
     work = folder / "machine"

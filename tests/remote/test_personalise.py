@@ -13,7 +13,7 @@ from harness.remote.known_hosts import HostKey, parse_key, pin
 from harness.remote.personalise import Outcome, parse_outcome, render_script
 from harness.remote.ssh import Connections, connections, run
 from harness.wait import wait_until
-from tests.remote.machine import Machine, started_machine, what_is_missing
+from tests.remote.machine import Machine, started_machine
 
 SCRIPT = render_script(hostname="metrics-vm01", fqdn="metrics-vm01.lab.deevnet.net")
 TEMPLATE_ID = "0123456789abcdef0123456789abcdef"
@@ -21,9 +21,6 @@ TEMPLATE_ID = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Machine]:
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(missing)
     with started_machine(tmp_path) as running:
         yield running
 

@@ -27,7 +27,7 @@ from harness.verify.planned import begin
 from harness.verify.run import take_report
 from harness.verify.trips import Trips
 from tests import sites
-from tests.remote.machine import Machine, started_machine, what_is_missing
+from tests.remote.machine import Machine, started_machine
 
 CLAUSES = """\
 groups: {network: Network}
@@ -57,8 +57,6 @@ Verify = Callable[..., Report]
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    if missing := what_is_missing():
-        pytest.skip(missing)
     with started_machine(tmp_path_factory.mktemp("machine")) as running:
         yield running
 
