@@ -16,9 +16,7 @@ AGENT_PATIENCE_S = 3.0
 # One that answers does so at once: where sshd does, the agent's turn comes after that of a few other guests.
 AGENT_TURN_S = 0.3
 STATUS_EVERY_S = 2.0
-LEASE_EVERY_S = 0.5
-# Short to the end: an address without sshd yet refuses at once, and one without a guest keeps the look itself waiting.
-LOOK_PAUSE_S = 0.1
+LOOK_PAUSE_S = 0.5
 
 
 @dataclass
@@ -34,7 +32,6 @@ class Signals:
     proven: set[str] = field(default_factory=set)
     agent_usable: bool = True
     status_asked_s: float = 0.0  # when, since the wait began
-    lease_asked_s: float = float("-inf")
 
     def broken_link(self) -> str:
         """The first link of task -> running -> agent -> MAC -> address -> sshd that was not seen."""
@@ -150,9 +147,6 @@ def _look_at_lease(job: Job, signals: Signals, waited_s: float) -> None:
     given_up = not signals.agent_usable or ("agent" not in signals.proven and waited_s > job.shared.agent_grace_s)
     if job.looks.lease is None or "address" in signals.proven or not given_up:
         return
-    if waited_s - signals.lease_asked_s < LEASE_EVERY_S:
-        return
-    signals.lease_asked_s = waited_s
     try:
         leased = job.looks.lease(job.guest)
     except HarnessError as error:
