@@ -79,8 +79,9 @@ def _hosts(contract: Contract, ssh_config: Path) -> Iterator[tuple[list[str], st
     asked = {**host_facts.COMMANDS, **host_setup.COMMANDS}
     for bridge in dict.fromkeys(guest.nic.bridge for guest in contract.guests):
         there = [guest for guest in contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
-        asked[f"dhcp-{bridge}"] = dhcp.render_command(bridge, [guest.nic.mac for guest in there], sudo=sudo)
-        looks = segment_facts.commands([str(contract.router.address), str(hypervisor.address)])
+        discover = {"dhcp": dhcp.render_command(bridge, [guest.nic.mac for guest in there], sudo=sudo)}
+        wake = segment_facts.wake([str(contract.router.address), str(hypervisor.address)])
+        looks = {**wake, **discover, **segment_facts.AFTERWARDS}
         asked |= {f"{name}-{bridge}": command for name, command in looks.items()}
     yield _login(ssh_config, hypervisor.name), _script(asked)
     if contract.router.kind == "dnsmasq" and contract.router.ssh is not None:

@@ -90,25 +90,28 @@ fi
 
 ! has restorecon || restorecon -F "$KEYS"/ssh_host_* /etc/machine-id /etc/hostname
 
+again= # what has to start again, all at once: each of them takes a while
 if [ "$own" = no ]; then
     # The keys are on the disk before anybody is told of them.
     sync
     if [ "$systemd" = yes ]; then
         # Whichever name this system has; open connections, also the one this may run over, outlive it.
         for unit in sshd.service ssh.service; do
-            ! systemctl -q is-active "$unit" || { systemctl restart "$unit"; break; }
+            ! systemctl -q is-active "$unit" || { again=$unit; break; }
         done
         # journald writes to a folder named after the machine-id it was started with.
-        systemctl try-restart systemd-journald.service
+        again="$again systemd-journald.service"
     elif [ -r /run/sshd.pid ]; then
         kill -HUP "$(cat /run/sshd.pid)"
     fi
 fi
 if [ "$renew" = yes ]; then
     # A restart keeps the address (networkd is told that it is one), a stop and start would not.
-    systemctl restart systemd-networkd.service
+    again="$again systemd-networkd.service"
     say changed=network
 fi
+# shellcheck disable=SC2086 # each word is a unit
+[ -z "$again" ] || systemctl try-restart $again
 
 if [ "$own" = no ]; then
     mkdir -p "$STATE"

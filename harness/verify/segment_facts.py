@@ -14,6 +14,8 @@ from harness.probing import dhcp
 from harness.probing.dhcp import DhcpAnswers, parse_answers
 from harness.verify.batch import Answers
 
+AFTERWARDS = {"fdb": "PATH=$PATH:/usr/sbin:/sbin; bridge -j fdb show", "neighbours": "ip -j -4 neigh show"}
+
 
 def bridges_of(contract: Contract) -> tuple[str, ...]:
     return tuple(dict.fromkeys(guest.nic.bridge for guest in contract.guests))
@@ -24,7 +26,7 @@ def questions(contract: Contract, bridge: str) -> dict[str, str]:
     guests = [guest for guest in contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
     sudo = contract.hypervisor.ssh.user != "root"
     discover = dhcp.render_command(bridge, [guest.nic.mac for guest in guests], sudo=sudo)
-    return {"dhcp": discover, **commands(hosts_beside(contract, guests))}
+    return {**wake(hosts_beside(contract, guests)), "dhcp": discover, **AFTERWARDS}
 
 
 def hosts_beside(contract: Contract, guests: Sequence[Guest]) -> tuple[str, ...]:
@@ -37,13 +39,14 @@ def hosts_beside(contract: Contract, guests: Sequence[Guest]) -> tuple[str, ...]
     return tuple(map(str, beside))
 
 
-def commands(hosts: Iterable[str]) -> dict[str, str]:
-    """`hosts` are asked for before: a neighbour is one only for a while after a datagram, here to its discard port."""
+def wake(hosts: Iterable[str]) -> dict[str, str]:
+    """A neighbour is one only for a while after a datagram, here to its discard port.
+
+    Who has to answer does so while DHCP servers are listened for, and who answers that has spoken on the segment: so
+    this comes first, and what the bridge has heard is read afterwards.
+    """
     poke = "\n".join(f"echo >/dev/udp/{host}/9" for host in hosts)
-    return {
-        "fdb": "PATH=$PATH:/usr/sbin:/sbin; bridge -j fdb show",
-        "neighbours": f"bash -c {shlex.quote(poke)} 2>/dev/null; sleep 0.1; ip -j -4 neigh show",
-    }
+    return {"wake": f"bash -c {shlex.quote(poke)}"}
 
 
 @dataclass(frozen=True)
