@@ -92,7 +92,9 @@ def show_changes(changes: Changes, out: Console) -> None:
 
 
 def show_applied(contract: Contract, done: routing.Applied, out: Console) -> None:
-    others = [one for one in done.comparison.differences if one.about == "lease" or one.do != routers.APPLY]
+    others = [
+        one for one in done.comparison.differences if one.about == "lease" or one.do != contract.invoke(routers.APPLY)
+    ]
     for difference in others:
         out.print(f"{difference.kind}, left alone: {difference}", style="yellow", markup=False)
     if done.written:

@@ -53,7 +53,7 @@ def destroy(
                 tried=TO,
                 on=job.on,
                 happened="there is no such VM on the hypervisor; nothing was changed",
-                do="Look at ./invoke plan; a VM that is not declared is never touched",
+                do=f"Look at {contract.invoke('plan')}; a VM that is not declared is never touched",
             )
         require_ours(contract, guest, vm, to=TO)
         require(contract, on_guest(contract, guest, *TAKING_DOWN), client, reader, to=TO)

@@ -54,8 +54,8 @@ def require(contract: Contract, needs: Iterable[Need], client: Client, reader: C
             tried=f"{to} as {client.who}",
             on=client.url,
             happened=f"the token lacks {'; '.join(dict.fromkeys(map(_said, missing)))}; nothing was changed",
-            do=f"{typed(_commands(contract, missing, permissions, reader))} (./invoke bootstrap does it, too), "
-            "then run this again",
+            do=f"{typed(_commands(contract, missing, permissions, reader))} "
+            f"({contract.invoke('bootstrap')} does it, too), then run this again",
         )
 
 

@@ -161,7 +161,8 @@ def _wait_until_kept(
             tried="prove the service",
             on=contract.router.name,
             happened=f"after {waited.seconds:.1f} s it still does not serve: {waited.last_seen}",
-            do="Look at its DHCP and DNS logs, and for leases that hold the address: ./invoke router.check",
+            do="Look at its DHCP and DNS logs, and for leases that hold the address: "
+            f"{contract.invoke('router.check')}",
         )
 
 

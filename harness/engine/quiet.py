@@ -50,7 +50,7 @@ def require_ours(contract: Contract, guest: Guest, vm: ObservedGuest, *, to: str
             tried=to,
             on=f"{guest.name} (VM {guest.vmid})",
             happened=f"{why}; nothing was changed",
-            do=f"Find out whose it is; only VMs that ./invoke provision made for {guest.name} are touched",
+            do=f"Find out whose it is; only VMs that provision made for {guest.name} are touched",
         )
 
 
@@ -64,7 +64,7 @@ def require_made(
             tried=to,
             on=f"{guest.name} (VM {guest.vmid})",
             happened="there is no such VM on the hypervisor; nothing was changed",
-            do=f"Make it: ./invoke provision --guest {guest.name}",
+            do=f"Make it: {contract.invoke(f'provision --guest {guest.name}')}",
         )
     require_ours(contract, guest, vm, to=to)
     return vm

@@ -98,7 +98,7 @@ def _go_on(
             tried=TO,
             on=f"{guest.name} (VM {guest.vmid})",
             happened="there is no such VM on the hypervisor; nothing was changed",
-            do=f"Make it: ./invoke provision --guest {guest.name}",
+            do=f"Make it: {contract.invoke(f'provision --guest {guest.name}')}",
         )
     plan = diff(contract, observed, {guest.name})
     refuse(plan, contract)
@@ -138,7 +138,7 @@ def _plan_without(contract: Contract, guest: Guest, observed: ObservedSite) -> P
 
 
 def _require_no_data(contract: Contract, guest: Guest, vm: ObservedGuest, observed: ObservedSite) -> None:
-    template = find_template(contract.hypervisor.templates[guest.template], observed)
+    template = find_template(contract, contract.hypervisor.templates[guest.template], observed)
     data = data_disks(guest, vm, None if isinstance(template, Refusal) else template)
     if data:
         raise Unsafe(
@@ -183,6 +183,6 @@ def _compare(
                 tried=TO,
                 on=job.on,
                 happened=f"it is built and proven, but not all that belonged to it came back: {'; '.join(different)}",
-                do="Put that right by hand; ./invoke verify says what is promised",
+                do=f"Put that right by hand; {job.shared.contract.invoke('verify')} says what is promised",
             )
     return []

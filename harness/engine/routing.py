@@ -191,14 +191,15 @@ def _put_back(
             tried="put the state before back",
             on=contract.router.name,
             happened=f"{error}" + (f" This followed on: {first}" if first else ""),
-            do="Run ./invoke router.apply again as soon as the router answers: it begins by putting that state back",
+            do=f"Run {contract.invoke('router.apply')} as soon as the router answers: it begins by putting that state "
+            "back",
         ) from error
     if now != before.held:
         raise HarnessError(
             tried="put the state before back",
             on=contract.router.name,
             happened="it does not hold what it held before" + (f". This followed on: {first}" if first else ""),
-            do=f"Compare it with {unfinished.path}, and run ./invoke router.apply again",
+            do=f"Compare it with {unfinished.path}, and run {contract.invoke('router.apply')} again",
         )
     unfinished.remove()
 

@@ -27,7 +27,8 @@ def target_storage(contract: Contract, client: Client) -> str:
             tried="back up",
             on=f"site {contract.site}",
             happened=f"no storage of {contract.hypervisor.node} that {client.who} may use takes backups",
-            do="Declare `backup` in the content of one (mgmt_hypervisor.storages), then run ./invoke bootstrap",
+            do="Declare `backup` in the content of one (mgmt_hypervisor.storages), then run "
+            f"{contract.invoke('bootstrap')}",
         )
     return storages[0]
 
@@ -57,8 +58,12 @@ def choose_archive(contract: Contract, client: Client, guest: Guest, volid: str 
         tried="restore",
         on=f"{guest.name} (VM {guest.vmid})",
         happened=(of_another or f"there is no backup {volid or 'of it'}") + "; nothing was changed",
-        do=f"Name one of its backups (./invoke backup.list --guest {guest.name}): {known}",
+        do=f"Name one of its backups ({_listed(contract, guest)}): {known}",
     )
+
+
+def _listed(contract: Contract, guest: Guest) -> str:
+    return contract.invoke(f"backup.list --guest {guest.name}")
 
 
 def require_young_backup(contract: Contract, client: Client, guest: Guest, vm: ObservedGuest, *, to: str) -> Kept:
@@ -70,7 +75,8 @@ def require_young_backup(contract: Contract, client: Client, guest: Guest, vm: O
             tried=to,
             on=f"{guest.name} (VM {guest.vmid})",
             happened=f"{'; '.join(faults)}; nothing was changed",
-            do=f"Make one: ./invoke backup.now --guest {guest.name}; or say --without-backup and lose what it holds",
+            do=f"Make one: {contract.invoke(f'backup.now --guest {guest.name}')}; "
+            "or say --without-backup and lose what it holds",
         )
     return kept
 
@@ -92,7 +98,7 @@ def require_of_guest(contract: Contract, guest: Guest, archive: Archive, saved: 
             tried="restore",
             on=f"{guest.name} (VM {guest.vmid})",
             happened=f"the backup {archive.volid} is not of this guest: {why}; nothing was changed",
-            do=f"Name another one: ./invoke backup.list --guest {guest.name}",
+            do=f"Name another one: {_listed(contract, guest)}",
         )
 
 

@@ -143,6 +143,10 @@ def scratch_number(contract: Contract) -> int:
     return contract.scratch_vmid
 
 
+def _removing(job: Job) -> str:
+    return job.shared.contract.invoke(f"restore --guest {job.guest.name} --remove")
+
+
 def _require_free(job: Job, reader: Client, vmid: int) -> None:
     if not read.vmid_is_taken(job.writer, vmid):
         return
@@ -153,7 +157,7 @@ def _require_free(job: Job, reader: Client, vmid: int) -> None:
         tried=TO,
         on=f"VM {vmid}",
         happened=f"a scratch VM is there already ({vm.name}); nothing was changed",
-        do=f"Remove it: ./invoke restore --guest {job.guest.name} --remove",
+        do=f"Remove it: {_removing(job)}",
     )
 
 
@@ -252,7 +256,7 @@ def _wait_for_boot(job: Job, vmid: int) -> tuple[str | None, str]:
             tried="see the restored copy boot",
             on=f"VM {vmid}",
             happened=f"after {waited.seconds:.0f} s its guest agent is silent ({waited.last_seen})",
-            do=f"Look at its console; then remove it: ./invoke restore --guest {job.guest.name} --remove",
+            do=f"Look at its console; then remove it: {_removing(job)}",
         )
     hostname, proof = waited.value
     if hostname is not None and hostname != job.guest.name:
@@ -260,6 +264,6 @@ def _wait_for_boot(job: Job, vmid: int) -> tuple[str | None, str]:
             tried="see the restored copy boot",
             on=f"VM {vmid}",
             happened=f"the guest in it calls itself {hostname}",
-            do="Find out which guest this backup is of; look at ./invoke backup.list",
+            do=f"Find out which guest this backup is of; look at {job.shared.contract.invoke('backup.list')}",
         )
     return hostname, proof

@@ -53,7 +53,7 @@ def _judge(contract: Contract, guest: Guest, observed: ObservedSite) -> Change |
         return _absent(contract, guest, observed)
     if vm.lock == "clone" or (vm.name is None and TEMPORARY in vm.description):
         return _half_cloned(contract, guest, observed)
-    return _foreign(contract, guest, vm) or _present(guest, vm, observed.apart.get(guest.vmid))
+    return _foreign(contract, guest, vm) or _present(contract, guest, vm, observed.apart.get(guest.vmid))
 
 
 def _absent(contract: Contract, guest: Guest, observed: ObservedSite) -> Change | Refusal:
@@ -99,14 +99,16 @@ def _foreign(contract: Contract, guest: Guest, vm: ObservedGuest) -> Refusal | N
     )
 
 
-def _present(guest: Guest, vm: ObservedGuest, apart: TakenApart | None) -> Change | Refusal | list[Difference]:
+def _present(
+    contract: Contract, guest: Guest, vm: ObservedGuest, apart: TakenApart | None
+) -> Change | Refusal | list[Difference]:
     if is_unfinished(vm.description):
         return Change(guest.name, guest.vmid, "finish", f"half made by an earlier run ({vm.status})", None)
     if apart is not None and apart.guest == guest.name and apart.emptied and not apart.renewed:
         return Refusal(
             guest.name,
             f"a restore of {guest.name} was cut off, and nobody knows what is on its disks",
-            f"End it: ./invoke restore --guest {guest.name} --in-place",
+            f"End it: {contract.invoke(f'restore --guest {guest.name} --in-place')}",
         )
     if apart is not None and apart.guest == guest.name:
         return Change(guest.name, guest.vmid, "finish", f"a {apart.by} was cut off ({vm.status}): made whole", None)

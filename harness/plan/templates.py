@@ -19,11 +19,11 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def choose_clone(contract: Contract, guest: Guest, observed: ObservedSite) -> CloneChoice | Refusal:
     template = contract.hypervisor.templates[guest.template]
-    vm = find_template(template, observed)
+    vm = find_template(contract, template, observed)
     if isinstance(vm, Refusal):
         return vm
     if why := unfit_for(template, vm.description):
-        return Refusal(None, f"template {template.name} ({vm.vmid}) {why}", cure(template, vm))
+        return Refusal(None, f"template {template.name} ({vm.vmid}) {why}", cure(contract, template, vm))
     return clone_of(contract, guest, vm, observed)
 
 
@@ -65,7 +65,7 @@ def disk_bytes(vm: ObservedGuest) -> int:
     return sum(volume_bytes(text) for text in data_disks(vm).values())
 
 
-def find_template(template: Template, observed: ObservedSite) -> ObservedGuest | Refusal:
+def find_template(contract: Contract, template: Template, observed: ObservedSite) -> ObservedGuest | Refusal:
     """Exactly one VM of that name that is a template, with the declared VMID where one is declared."""
     named = [vm for vm in observed.guests if vm.name == template.name]
     templates = [vm for vm in named if vm.template and template.vmid in (None, vm.vmid)]
@@ -90,21 +90,21 @@ def find_template(template: Template, observed: ObservedSite) -> ObservedGuest |
     return Refusal(
         None,
         f"there is no {said}{unseen} on the hypervisor{other}",
-        f"{_bring(template)}, or correct {template.declared}",
+        f"{_bring(contract, template)}, or correct {template.declared}",
     )
 
 
-def _bring(template: Template) -> str:
+def _bring(contract: Contract, template: Template) -> str:
     if template.image is not None:
-        return f"Import it (./invoke template.import --template {template.key})"
+        return f"Import it ({contract.invoke(f'template.import --template {template.key}')})"
     if template.factory is not None:
-        return f"Have it built (./invoke template.build --template {template.key})"
+        return f"Have it built ({contract.invoke(f'template.build --template {template.key}')})"
     return "Bring the template to the hypervisor"
 
 
-def cure(template: Template, vm: ObservedGuest) -> str:
+def cure(contract: Contract, template: Template, vm: ObservedGuest) -> str:
     """What to do about a template that may not be used."""
-    test = f"./invoke template.test --template {template.key}"
+    test = contract.invoke(f"template.test --template {template.key}")
     if is_untested(vm.description):
         return f"Test it: {test}"
     return (

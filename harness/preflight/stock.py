@@ -15,11 +15,11 @@ from harness.preflight.model import Finding, failed, note, ok
 
 def judge_templates(contract: Contract, observed: ObservedSite) -> Iterator[Finding]:
     for template in contract.hypervisor.templates.values():
-        found = find_template(template, observed)
+        found = find_template(contract, template, observed)
         if isinstance(found, Refusal):
             yield failed(found.reason, found.do)
         elif why := unfit_for(template, found.description):
-            yield failed(f"template {found.name} ({found.vmid}) {why}", cure(template, found))
+            yield failed(f"template {found.name} ({found.vmid}) {why}", cure(contract, template, found))
         elif template.build_mark not in found.description:
             do = "Import a build of the image factory, or mend its build_mark in the inventory"
             yield note(f"template {found.name} (VM {found.vmid}) carries no {template.build_mark!r} in its notes", do)

@@ -17,7 +17,7 @@ from harness.routers.observed import Lease, ObservedRouter
 from harness.routers.port import Changes
 
 Kind = Literal["missing", "wrong", "duplicate", "foreign", "dangling", "lease", "stranger"]
-APPLY = "./invoke router.apply"
+APPLY = "router.apply"
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _judge_reservation(found: _Found, want: Reservation, entries: list[Reservati
             said(want) + (", once" if kind == "duplicate" else ""),
             "; ".join(map(said, entries)) or "nothing",
             want.declared,
-            APPLY,
+            found.contract.invoke(APPLY),
         )
     )
 
@@ -252,7 +252,7 @@ def _judge_record(found: _Found, want: Record, entries: list[Record]) -> None:
             "; ".join(one.target if one.type == want.type else f"{one.type} {one.target}" for one in entries)
             or "nothing",
             want.declared,
-            APPLY,
+            contract.invoke(APPLY),
         )
     )
 
@@ -306,7 +306,9 @@ def _compare_leases(contract: Contract, leases: Iterable[Lease], reserved: set[s
 
 
 def _lease(contract: Contract, want: Reservation, lease: Lease, what: str, expected: str) -> Difference:
-    do = f"End that lease on {contract.router.name}, or let the machine ask anew; then ./invoke router.check"
+    do = (
+        f"End that lease on {contract.router.name}, or let the machine ask anew; then {contract.invoke('router.check')}"
+    )
     return Difference(
         "lease",
         "lease",

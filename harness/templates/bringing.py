@@ -90,7 +90,7 @@ def examine(bench: Bench, template: Template, *, ready: Ready = lambda _: None) 
     """Test a template that is there, however it came there; the result goes into its notes."""
     scratch.scratch_guest(bench.contract, template)
     with site_lock(bench.contract.state_dir, bench.contract.site):
-        vm = find_template(template, engine.observe(bench.contract, bench.reader))
+        vm = find_template(bench.contract, template, engine.observe(bench.contract, bench.reader))
         if isinstance(vm, Refusal):
             raise Unsafe(tried="test a template", on=template.name, happened=vm.reason, do=vm.do)
         return _test(bench, template, vm, made=False, ready=ready)

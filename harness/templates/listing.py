@@ -30,14 +30,14 @@ class Row:
 def list_templates(contract: Contract, observed: ObservedSite) -> list[Row]:
     """The declared ones in their order, then the others."""
     declared = list(contract.hypervisor.templates.values())
-    rows = [_declared_row(template, observed) for template in declared]
+    rows = [_declared_row(contract, template, observed) for template in declared]
     shown = {row.vmid for row in rows}
     others = (vm for vm in observed.guests if vm.template and vm.vmid not in shown)
     return [*rows, *(_row(None, vm, "not declared", False, observed) for vm in others)]
 
 
-def _declared_row(template: Template, observed: ObservedSite) -> Row:
-    vm = find_template(template, observed)
+def _declared_row(contract: Contract, template: Template, observed: ObservedSite) -> Row:
+    vm = find_template(contract, template, observed)
     if isinstance(vm, Refusal):
         return Row(template.key, template.name, None, template.storage, 0, vm.reason, False, ())
     why = unfit_for(template, vm.description)
