@@ -94,6 +94,8 @@ class _SiteReader:
         self.problems: list[Problem] = []
         self.unread_files: set[Path] = set()
         self.documents: dict[Path, Document] = {}
+        self.files: dict[tuple[Path, str], tuple[Path, ...]] = {}  # of a group or host
+        self.found: dict[tuple[str, str], tuple[Variables, bool]] = {}  # in those files
         self.nameless: list[str] = []  # described with keys of ours, entered nowhere
         self.lost_groups: list[str] = []  # with variables of ours, so every host may miss some
         self.misnamed: set[str] = set()  # entered, and described under another name
@@ -245,12 +247,20 @@ class _SiteReader:
         return sorted(found, key=lambda group: (group.depth, group.priority, group.name))
 
     def _from_files(self, folder: str, name: str) -> tuple[Variables, bool]:
-        merged: Variables = {}
-        files = list(vars_files(self.folder / folder, name))
-        for file in files:
-            document = self._document(file)
-            merged.update({str(key): Variable(value, document, (key,)) for key, value in document.data.items()})
-        return merged, any(file in self.unread_files for file in files)
+        """The variables, and whether a file could not be read; a group is asked for by each of its hosts."""
+        if (folder, name) not in self.found:
+            merged: Variables = {}
+            files = self._vars_files(self.folder / folder, name)
+            for file in files:
+                document = self._document(file)
+                merged.update({str(key): Variable(value, document, (key,)) for key, value in document.data.items()})
+            self.found[folder, name] = merged, any(file in self.unread_files for file in files)
+        return self.found[folder, name]
+
+    def _vars_files(self, folder: Path, name: str) -> tuple[Path, ...]:
+        if (folder, name) not in self.files:
+            self.files[folder, name] = tuple(vars_files(folder, name))
+        return self.files[folder, name]
 
     def _from_over(self, name: str) -> Variables:
         if self.over is None:
@@ -276,7 +286,7 @@ class _SiteReader:
         unknown = [name for name in self._described(folder) if name not in self.host_variables]
         self.nameless = [name for name in unknown if self._ours_in(folder, name)]
         bare = [
-            name for name, inline in self.host_variables.items() if not inline and not any(vars_files(folder, name))
+            name for name, inline in self.host_variables.items() if not inline and not self._vars_files(folder, name)
         ]
         for name in list(self.nameless):
             near = difflib.get_close_matches(name, bare, n=1)
@@ -284,7 +294,7 @@ class _SiteReader:
                 self.misnamed.add(near[0])
                 self.nameless.remove(name)
                 at = next(group.hosts[near[0]] for group in self.groups.values() if near[0] in group.hosts)
-                file = next(vars_files(folder, name))
+                file = self._vars_files(folder, name)[0]
                 found = f"the host {near[0]!r} without variables"
                 hint = f"{file} belongs to no host: rename one of the two"
                 self.problems.append(error(at, (near[0],), found=found, expected=f"{name!r}", hint=hint))
@@ -304,11 +314,11 @@ class _SiteReader:
 
     def _described(self, folder: Path) -> list[str]:
         names = (entry.name if entry.is_dir() else entry.stem for entry in folder_entries(folder))
-        return [name for name in dict.fromkeys(names) if any(vars_files(folder, name))]
+        return [name for name in dict.fromkeys(names) if self._vars_files(folder, name)]
 
     def _ours_in(self, folder: Path, name: str) -> Variable | None:
         """The first key of ours that the files hold."""
-        for file in vars_files(folder, name):
+        for file in self._vars_files(folder, name):
             document = self._document(file)
             for key, value in document.data.items():
                 if str(key).startswith("mgmt_"):
@@ -325,7 +335,7 @@ class _SiteReader:
 
     def _report_hidden(self, folder: Path, names: Iterable[str]) -> None:
         for name in names:
-            files = list(vars_files(folder, name))
+            files = self._vars_files(folder, name)
             for extension in YAML_EXTENSIONS:
                 hidden = folder / f"{name}{extension}"
                 if files and hidden.is_file() and hidden not in files:
