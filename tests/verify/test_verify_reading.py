@@ -276,13 +276,13 @@ def our_commands() -> dict[str, str]:
 # opening /dev/kvm both ways is what shows that it can be used, and a question to all DHCP servers asks for no lease.
 DATAGRAM = re.compile(r"echo >/dev/udp/(198\.18\.99\.\d+|)/9")
 OPENS = {("<>", "/dev/kvm")}
-NAMES = {"PATH": "$PATH:/usr/sbin:/sbin"}
+SEARCHED = re.compile(r"\bPATH=\$PATH(:/(usr/|usr/local/)?sbin)+[;\n]")
 
 
 def offends(one: Simple, whole: str) -> str | None:
     """Why this program of ours is not one that only reads."""
     for name, _ in one.assigned:
-        if not name.islower() and f"{name}={NAMES.get(name)}" not in whole:
+        if not name.islower() and not (name == "PATH" and SEARCHED.search(whole)):
             return f"sets {name}"
     for operator, target in one.redirected:
         into = operator.lstrip("012") not in ("<", "<&", ">&") and target.text != "/dev/null"
