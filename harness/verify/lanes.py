@@ -41,10 +41,10 @@ def render_lanes(lanes: Sequence[Lane], foreseen: Sequence[str], mark: str, time
         _limited(render_batch(lane.commands, _lane_mark(mark, at)), lane.timeout_s) for at, lane in enumerate(lanes)
     ]
     # The quick ones write at once. Each slow one stands before a pipe, on whose other end all others are served first.
-    first = f"{_limited(_render_foreseen(foreseen, mark), timeout_s)} | head -c {MOST_BYTES}" if foreseen else ":"
-    script = first
+    script = f"{_limited(_render_foreseen(foreseen, mark), timeout_s)} | head -c {MOST_BYTES}" if foreseen else ""
     for part in parts:
-        script = f"{part} 2>/dev/null | {{\n{script}\ncat\n}}"
+        quiet = f"{part} 2>/dev/null"
+        script = f"{quiet} | {{\n{script}\ncat\n}}" if script else quiet
     return script
 
 
