@@ -71,13 +71,14 @@ def test_seed_of_an_installer_knows_root_only() -> None:
 def test_other_router_files_and_another_distance_keep_the_lab() -> None:
     assert made_from(replace(SPEC, dnsmasq={})) == made_from(SPEC)
     assert made_from(replace(SPEC, latency="wan")) == made_from(SPEC)
+    assert made_from(replace(SPEC, work="recorded")) == made_from(SPEC)
     assert made_from(replace(SPEC, pool="other")) != made_from(SPEC)
     assert made_from(replace(SPEC, hypervisor_state="installed")) != made_from(SPEC)
 
 
 def test_status_of_nothing_has_every_key() -> None:
     told = LabStatus(up=False).to_json()
-    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns", "router", "latency"))
+    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns", "router", "latency", "work"))
     assert told == {"up": False, **nothing, "hosts": [], "guests": []}
     ssh = LabStatus(up=True, ssh=LabSsh("/key", ("/known",), "root")).to_json()["ssh"]
     assert ssh == {"identity_file": "/key", "known_hosts_files": ["/known"], "user": "root"}
