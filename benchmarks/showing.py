@@ -55,8 +55,8 @@ def print_table(results: Results, titles: dict[str, str], goals: Sequence[Goal],
         out.print(f"FAILED: {titles.get(name, name)}", markup=False)
     for name in results.runs:
         if (path := results.path(name)) is not None:
-            line = f"  PVE's own work in {titles.get(name, name)}: {path}; all of it {results.stretch(name):.2f} times that"
-            out.print(line, markup=False, soft_wrap=True)
+            times = f"all of it {results.stretch(name):.2f} times that"
+            out.print(f"  PVE's own work in {titles.get(name, name)}: {path}; {times}", markup=False, soft_wrap=True)
     for goal in goals:
         word = {True: "reached", False: "MISSED", None: ""}[goal.reached]
         out.print(f"  {goal}  {word}", markup=False)
