@@ -55,14 +55,14 @@ def critical_path(
     """Of a run that made VMs; None where none was made, or one never came up."""
     ended = {task["upid"]: task for task in tasks}
     chains: dict[int, dict[str, float]] = {}
-    together = 0.0
+    backups: list[tuple[float, float]] = []
     for write in writes:
         span = ended[write["task"]] if write["task"] else write
         if span["ended"] is None:
             return None
         vmid, step = _step_of(write)
         if step == "backup":
-            together += span["ended"] - span["began"]
+            backups.append((span["began"], span["ended"]))
         elif step is not None:
             chain = chains.setdefault(vmid, {})
             chain[step] = chain.get(step, 0.0) + span["ended"] - span["began"]
@@ -71,8 +71,17 @@ def critical_path(
     whole = [chain for chain in chains.values() if {"clone", "start", "boot"} <= chain.keys()]
     if not whole or len(whole) < len(chains):
         return None
-    paths = [CriticalPath(**{"configure": 0.0, **chain}, backup=together) for chain in whole]
+    paths = [CriticalPath(**{"configure": 0.0, **chain}, backup=_covered(backups)) for chain in whole]
     return max(paths, key=lambda path: path.seconds)
+
+
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The seconds in which at least one of them was under way: a node makes one backup at a time, the others wait."""
+    seconds, until = 0.0, 0.0
+    for began, ended in sorted(spans):
+        seconds += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return seconds
 
 
 def _step_of(write: Mapping[str, Any]) -> tuple[int, str | None]:

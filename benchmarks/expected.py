@@ -14,6 +14,7 @@ from harness.contract import Contract, Hardware, Template
 from harness.inventory.models import RESPONSIBILITIES
 from harness.privileges import ROLES
 from harness.probe import own_macs
+from harness.probing import dhcp
 from harness.verify import derived
 from harness.verify.allowances import least_memory_bytes
 from harness.verify.certificate import read_pin
@@ -21,6 +22,7 @@ from harness.verify.host_facts import NETWORK_FILE_SYSTEMS
 from harness.verify.mac_owners import read_mac_owners
 from harness.verify.marks import CATEGORIES, LOCAL_TYPES
 from harness.verify.repositories import parse_repositories
+from harness.verify.segment_facts import bridges_of
 
 # DNS, also over TLS; DHCP's server ports in both protocols; BGP and RIP.
 CORE_PORTS = (53, 853, 67, 547, 179, 520, 521)
@@ -127,11 +129,18 @@ def _network(contract: Contract) -> dict[str, Any]:
             "port": router.dns_port,
         },
         "dhcp_server": derived.dhcp_server_of(contract),
+        "dhcp_questions": {bridge: _dhcp_question(contract, bridge) for bridge in bridges_of(contract)},
         "declared_addresses": sorted(
             declared | {str(router.address)} | {str(one.nic.segment.gateway) for one in contract.guests}
         ),
         "turns": [list(turn) for turn in derived.turns({one.name: one.start_order for one in contract.guests})],
     }
+
+
+def _dhcp_question(contract: Contract, bridge: str) -> str:
+    """The same script as ours, for the hypervisor to run: a second server shows itself to crafted packets alone."""
+    there = [guest.nic for guest in contract.guests if guest.nic.bridge == bridge and guest.nic.vlan_tag is None]
+    return dhcp.render_command(bridge, [nic.mac for nic in there], sudo=contract.hypervisor.ssh.user != "root")
 
 
 def _namespace(contract: Contract) -> dict[str, Any]:

@@ -112,6 +112,17 @@ EXPECTED['bridges'].each do |name, port_name|
   end
 end
 
+# clause network.core-router: answers_dhcp_alone
+EXPECTED['dhcp_questions'].each do |bridge, question|
+  describe command(question) do
+    it "hears the core router alone on #{bridge}" do # who answers from two MACs is two
+      heard = JSON.parse(subject.stdout)
+      servers = (heard['offers'] + heard['servers']).map { |one| one.values_at('server', 'source_mac') }.uniq
+      expect(servers.map(&:first)).to eq [EXPECTED['dhcp_server']]
+    end
+  end
+end
+
 # clause identity.no-strangers: knows_every_mac_on_the_segment
 EXPECTED['guests'].map { |guest| guest['bridge'] }.uniq.each do |bridge|
   describe command("bridge -j fdb show br #{bridge}") do

@@ -135,6 +135,20 @@ def test_bridge_is_up(host: Host, bridge: str) -> None:
     assert host.file(f"/sys/class/net/{bridge}/operstate").content_string.strip() == "up"
 
 
+# clause network.core-router: answers_dhcp_alone
+@pytest.fixture(scope="module", params=EXPECTED["dhcp_questions"])
+def dhcp_servers(host: Host, request: pytest.FixtureRequest) -> list[str]:
+    """Who answers on that bridge; one that does so from two MACs is two."""
+    heard = json.loads(host.check_output(EXPECTED["dhcp_questions"][request.param]))
+    return [
+        address for address, _ in {(one["server"], one["source_mac"]) for one in heard["offers"] + heard["servers"]}
+    ]
+
+
+def test_answers_dhcp_alone(dhcp_servers: list[str]) -> None:
+    assert dhcp_servers == [EXPECTED["dhcp_server"]]
+
+
 # clause identity.no-strangers: knows_every_mac_on_the_segment
 @pytest.mark.parametrize("bridge", sorted({vm["bridge"] for vm in EXPECTED["guests"]}))
 def test_knows_every_mac_on_the_segment(host: Host, bridge: str) -> None:

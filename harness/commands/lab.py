@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,6 +20,7 @@ from harness.errors import Invalid
 from harness.lab import (
     DELAY_S,
     ROUTER_NIC,
+    WORK,
     HypervisorState,
     LabMachine,
     LabSpec,
@@ -30,6 +31,7 @@ from harness.lab import (
     SeedRecord,
     SeedReservation,
     SeedSubnet,
+    Work,
 )
 from harness.routers import dnsmasq
 from harness.site import open_contract
@@ -40,24 +42,31 @@ ROUTERS: Mapping[str | None, RouterKind] = {"dnsmasq": "dnsmasq", "opnsense": "k
 
 @front
 def up(
-    inventory: Path, site: str, router: str | None = None, *, bootstrapped: bool = False, latency: str | None = None
+    inventory: Path,
+    site: str,
+    router: str | None = None,
+    *,
+    bootstrapped: bool = False,
+    latency: str | None = None,
+    work: str | None = None,
 ) -> int:
     """Bring the lab up; `router` is its router's kind, by default that of the running lab or dnsmasq."""
     out = console()
     if latency not in (None, *DELAY_S):
-        raise Invalid(
-            tried="bring the lab up",
-            on=f"latency {latency}",
-            happened="there is no such distance",
-            do=f"Use one of: {', '.join(DELAY_S)}",
-        )
+        raise _unknown(f"latency {latency}", "there is no such distance", DELAY_S)
+    if work not in (None, *WORK):
+        raise _unknown(f"work {work}", "PVE's tasks cannot take their time that way", WORK)
     install_missing(out)
     found = lab.status()  # a lab that took the short cut is left alone: only whoever says so loses it
     kept = found.up and found.hypervisor_state == "bootstrapped"
     state: HypervisorState = "bootstrapped" if bootstrapped or kept else "installed"
     contract = open_contract(inventory, site, router=router)
-    show_status(start(contract, out, state, latency), out)
+    show_status(start(contract, out, state, latency, work), out)
     return 0
+
+
+def _unknown(on: str, happened: str, known: Iterable[str]) -> Invalid:
+    return Invalid(tried="bring the lab up", on=on, happened=happened, do=f"Use one of: {', '.join(known)}")
 
 
 @front
@@ -97,9 +106,15 @@ def ssh(name: str) -> int:
     os.execvp(command[0], command)  # noqa: S606 - a list of ours, no shell
 
 
-def start(contract: Contract, out: Console, state: HypervisorState, latency: Latency | None = None) -> LabStatus:
+def start(
+    contract: Contract,
+    out: Console,
+    state: HypervisorState,
+    latency: Latency | None = None,
+    work: Work | None = None,
+) -> LabStatus:
     """The lab as the contract describes it, running."""
-    spec = replace(spec_of(contract, state), latency=latency)
+    spec = replace(spec_of(contract, state), latency=latency, work=work)
     return lab.up(spec, progress=lambda text: out.print(f"lab: {text}", markup=False))
 
 
@@ -157,6 +172,8 @@ def show_status(found: LabStatus, out: Console) -> None:
     out.print(f"The lab is up (site {found.site}): {found.api.url}, fingerprint {found.api.fingerprint}", markup=False)
     if found.latency is not None and DELAY_S[found.latency]:
         out.print(f"  every frame to it and from it takes {DELAY_S[found.latency] * 1000:g} ms ({found.latency})")
+    if found.work == "recorded":
+        out.print("  PVE's tasks take at least as long as they took on a recorded node")
     for host in found.hosts:
         out.print(f"  {host.name:<18} {host.address}", markup=False)
     for guest in found.guests:

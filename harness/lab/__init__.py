@@ -1,6 +1,6 @@
 """The embedded lab: a router, a hypervisor and its guests in namespaces of this machine, with PVE's API simulated."""
 
-from harness.lab.access import control, ssh_command
+from harness.lab.access import control, ssh_command, take_work
 from harness.lab.cgroups import group_named, processes
 from harness.lab.commands import run as run_program
 from harness.lab.lifecycle import build, down, up
@@ -14,18 +14,21 @@ from harness.lab.segment import end_segment, start_segment
 from harness.lab.spec import (
     DELAY_S,
     ROUTER_NIC,
+    WORK,
     HypervisorState,
     LabMachine,
     LabSpec,
     LabStatus,
     LabTemplate,
     Latency,
+    Work,
 )
 from harness.lab.status import memory_mib, status
 
 __all__ = [
     "DELAY_S",
     "ROUTER_NIC",
+    "WORK",
     "HypervisorState",
     "LabMachine",
     "LabSpec",
@@ -37,6 +40,7 @@ __all__ = [
     "SeedRecord",
     "SeedReservation",
     "SeedSubnet",
+    "Work",
     "at_the_machine",
     "at_the_switch",
     "build",
@@ -58,6 +62,7 @@ __all__ = [
     "ssh_command",
     "start_segment",
     "status",
+    "take_work",
     "up",
     "wait_started",
 ]

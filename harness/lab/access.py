@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import HarnessError, Invalid, Unreachable
 from harness.lab.paths import KNOWN_HOSTS, SECRETS
 from harness.lab.record import Record, read_record
-from harness.lab.spec import LabGuest
+from harness.lab.spec import LabGuest, Work
 from harness.lab.status import SIMULATOR_STATE, guest_pid, root_of, status
 from harness.lab.trees import write_file
 
@@ -59,6 +59,18 @@ def control(request: dict[str, Any]) -> dict[str, Any]:
             do="Look at it: ./invoke lab.ssh " + record.hypervisor[0] + ", then systemctl status pveproxy",
         ) from error
     return answer
+
+
+def take_work(work: Work) -> None:
+    """PVE's tasks that begin from now on take as long as that says."""
+    answer = control({"op": "work", "work": work})
+    if not answer["ok"]:
+        raise HarnessError(
+            tried=f"let PVE's tasks take their time: {work}",
+            on="the simulator",
+            happened=str(answer["error"]),
+            do="Make the lab anew: ./invoke lab.down, ./invoke lab.up",
+        )
 
 
 def _require_record() -> Record:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.embedded import STATE
 from harness.errors import HarnessError
 from harness.lab import cgroups, machines
+from harness.lab.access import take_work
 from harness.lab.booting import SSH_PORT, require_booted, wait_booted, wait_listening
 from harness.lab.cable import plug_in, replug
 from harness.lab.credentials import Credentials, make_credentials
@@ -22,7 +23,7 @@ from harness.lab.paths import BIN, CACHE, FILES, MACHINES
 from harness.lab.record import Record, made_from, read_record, record_of, write_record
 from harness.lab.requirements import require, require_root
 from harness.lab.rootfs import ensure_rootfs
-from harness.lab.spec import HypervisorState, LabSpec, LabStatus, Latency
+from harness.lab.spec import HypervisorState, LabSpec, LabStatus, Latency, Work
 from harness.lab.status import DNS_PORT, is_whole, status
 from harness.lab.trees import remove_tree, write_tree
 
@@ -70,6 +71,7 @@ def _make(spec: LabSpec, progress: Progress) -> None:
         latency = spec.latency or "none"
         _start(spec, latency, progress)
         write_record(record_of(spec, latency, credentials.fingerprint))
+        _change_work(spec, "instant", progress)
     except BaseException as error:  # Ctrl-C too: half a lab is of no use to anybody
         try:
             _remove_everything()
@@ -80,6 +82,7 @@ def _make(spec: LabSpec, progress: Progress) -> None:
 
 def _change(spec: LabSpec, record: Record, progress: Progress) -> None:
     """What can be changed while the lab runs."""
+    has_changed = _change_work(spec, status().work, progress)
     latency = spec.latency or record.latency
     if latency != record.latency:
         progress(f"Putting the lab at another distance: {latency}")
@@ -88,10 +91,19 @@ def _change(spec: LabSpec, record: Record, progress: Progress) -> None:
     if record.dnsmasq != dict(spec.dnsmasq):
         progress("Giving the router its new configuration")
         _change_router(spec, replace(record, latency=latency))
-    elif latency == record.latency:
+    elif latency == record.latency and not has_changed:
         progress("The lab is up already")
         for machine in (spec.router, spec.hypervisor):  # one of them may be rebooting just now
             wait_booted(machine)
+
+
+def _change_work(spec: LabSpec, now: Work | None, progress: Progress) -> bool:
+    """Whether there was anything to change; the simulator remembers it."""
+    if spec.work is None or spec.work == now:
+        return False
+    progress(f"Letting PVE's tasks take their time: {spec.work}")
+    take_work(spec.work)
+    return True
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.embedded import RouterKind
 from harness.lab.router.seed import Seed
@@ -17,6 +17,10 @@ HypervisorState = Literal["installed", "bootstrapped"]
 Latency = Literal["none", "lan", "wan"]
 # Seconds that every frame takes on its way there, and again on its way back.
 DELAY_S: Mapping[Latency, float] = {"none": 0.0, "lan": 0.0005, "wan": 0.02}
+
+# How long PVE's tasks take in the lab: what they take, or at least what they took on a recorded node.
+Work = Literal["instant", "recorded"]
+WORK: tuple[Work, ...] = get_args(Work)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class LabSpec:
     template: LabTemplate = TEMPLATE
     hypervisor_state: HypervisorState = "installed"
     latency: Latency | None = None  # as it is, where a lab runs; else none
+    work: Work | None = None  # as it is, where a lab runs; else instant
     root_key: bool = False  # whether the installer was told to let the lab's key in; bootstrap always does
 
 
@@ -150,6 +155,7 @@ class LabStatus:
     site: str | None = None
     hypervisor_state: HypervisorState | None = None  # as it was made; what was done to it since then is not told
     latency: Latency | None = None
+    work: Work | None = None  # as the simulator has it; None where its hypervisor does not run
     api: LabApi | None = None
     ssh: LabSsh | None = None
     dns: LabDns | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.lab.spec import (
     LabSsh,
     LabStatus,
     LabToken,
+    Work,
 )
 
 DNS_PORT = 53
@@ -36,17 +38,20 @@ def status() -> LabStatus:
     record = read_record()
     if record is None:
         return LabStatus(up=False)
+    root = root_of(record.hypervisor[0])
+    known = _simulated(root)
     return LabStatus(
         up=is_whole(record),
         site=record.site,
         hypervisor_state=record.hypervisor_state,
         latency=record.latency,
+        work=_work(known),
         api=_api(record),
         ssh=LabSsh(str(SECRETS / "ssh/id_ed25519"), (str(SECRETS / "ssh/known_hosts"),), "root"),
         dns=LabDns(record.router[1], DNS_PORT),
         router=_router(record),
         hosts=tuple(LabHost(name, address, machines.running(MACHINES / name)) for name, address in _hosts(record)),
-        guests=_guests(record),
+        guests=() if root is None or known is None else _guests(record, root, known),
     )
 
 
@@ -112,13 +117,18 @@ def _router(record: Record) -> LabRouter:
     return LabRouter(record.router_kind, api)
 
 
-def _guests(record: Record) -> tuple[LabGuest, ...]:
+def _simulated(root: Path | None) -> dict[str, Any] | None:
     """From the simulator's files, not its API: looking must not use up a fault somebody has set."""
-    root = root_of(record.hypervisor[0])
     text = _text(root, f"{SIMULATOR_STATE}/state.json")
-    if root is None or text is None:
-        return ()
-    known: dict[str, Any] = json.loads(text)
+    known: dict[str, Any] | None = None if text is None else json.loads(text)
+    return known
+
+
+def _work(known: Mapping[str, Any] | None) -> Work | None:
+    return None if known is None else "recorded" if known.get("work") == "recorded" else "instant"
+
+
+def _guests(record: Record, root: Path, known: Mapping[str, Any]) -> tuple[LabGuest, ...]:
     leases = _dnsmasq_leases(record.router[0]) if record.router_kind == "dnsmasq" else _kea_leases(record.router[0])
     return tuple(_guest(int(vmid), vm["config"], root, leases) for vmid, vm in sorted(known["vms"].items()))
 

@@ -22,6 +22,7 @@ def build(_: Context) -> None:
         **ROUTER,
         "bootstrapped": "the hypervisor as bootstrap leaves it: the short cut for trying provision and verify",
         "latency": "how far away it is: none, lan (0.5 ms each way) or wan (20 ms) (default: as it is, or none)",
+        "work": "PVE's tasks are instant, or recorded: as on a recorded node (default: as it is, or instant)",
     },
 )
 def up(
@@ -31,11 +32,12 @@ def up(
     router: str | None = None,
     bootstrapped: bool = False,
     latency: str | None = None,
+    work: str | None = None,
 ) -> None:
     """Bring the embedded lab up, its hypervisor as the installer leaves it; nothing is done when it is up."""
     from harness.commands.lab import up as run
 
-    end_with(run(sites_folder(inventory), site, router, bootstrapped=bootstrapped, latency=latency))
+    end_with(run(sites_folder(inventory), site, router, bootstrapped=bootstrapped, latency=latency, work=work))
 
 
 @task(help=JSON)

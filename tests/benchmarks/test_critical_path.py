@@ -65,6 +65,21 @@ def test_longest_chain_counts_and_backups_come_on_top() -> None:
     assert (found.clone, found.boot, found.backup) == (1.0, 9.0, 3.0)
 
 
+def test_backup_tasks_that_wait_for_one_another_count_once() -> None:
+    tasks = [task("/vzdump", 160.0 + at, 163.0 + at, vmid=str(130 + at)) for at in (0, 1, 2)]
+    found = path_of(*made(130, clone=1.0, start=1.0), *tasks, guests={130: guest(121.0, 1.0)})
+    assert found is not None
+    assert found.backup == 5.0
+
+
+def test_vms_made_at_once_count_as_one() -> None:
+    """PVE clones and starts all of them side by side: ten are no longer than one."""
+    every = [step for vmid in range(130, 140) for step in made(vmid, clone=0.5, start=1.0)]
+    found = path_of(*every, guests={vmid: guest(121.0, 1.5) for vmid in range(130, 140)})
+    assert found is not None
+    assert found.seconds == pytest.approx(0.5 + 0.25 + 1.0 + 1.5)
+
+
 def test_an_agent_that_is_up_before_its_start_task_ends_booted_in_no_time() -> None:
     found = path_of(*made(130, clone=1.0, start=2.0), guests={130: guest(122.0, -0.5)})
     assert found is not None

@@ -26,6 +26,17 @@ pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parent.parent.parent
 
 
+def test_pves_pace_changes_while_the_lab_runs(running_lab: LabStatus, spec: LabSpec) -> None:
+    said: list[str] = []
+    assert running_lab.work == "instant"
+    slow = lab.up(replace(spec, work="recorded"), progress=said.append)
+    assert (slow.work, slow.hosts) == ("recorded", running_lab.hosts)
+    assert lab.up(spec, progress=said.append) == slow  # who asks for none leaves it as it is
+    assert lab.up(replace(spec, work="instant"), progress=said.append) == running_lab
+    changes = [f"Letting PVE's tasks take their time: {work}" for work in ("recorded", "instant")]
+    assert said == [changes[0], "The lab is up already", changes[1]]
+
+
 def namespaces(pids: Iterable[int]) -> set[str]:
     """The network, mount and pid namespaces these processes are in."""
     found = set()

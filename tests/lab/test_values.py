@@ -8,12 +8,16 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from harness.commands.lab import up
 from harness.lab import LabSpec, LabStatus, Seed, packages
 from harness.lab.record import made_from
 from harness.lab.seed import seed_of
 from harness.lab.spec import LabSsh
 from harness.lab.trees import write_file, write_tree
 
+ROOT = Path(__file__).parents[2]
 SPEC = LabSpec(dnsmasq={"lab.conf": "no-resolv\n"}, hypervisor_state="bootstrapped")
 
 
@@ -71,13 +75,24 @@ def test_seed_of_an_installer_knows_root_only() -> None:
 def test_other_router_files_and_another_distance_keep_the_lab() -> None:
     assert made_from(replace(SPEC, dnsmasq={})) == made_from(SPEC)
     assert made_from(replace(SPEC, latency="wan")) == made_from(SPEC)
+    assert made_from(replace(SPEC, work="recorded")) == made_from(SPEC)
     assert made_from(replace(SPEC, pool="other")) != made_from(SPEC)
     assert made_from(replace(SPEC, hypervisor_state="installed")) != made_from(SPEC)
 
 
+@pytest.mark.parametrize(
+    ("asked", "known"), [({"latency": "far"}, "none, lan, wan"), ({"work": "slow"}, "instant, recorded")]
+)
+def test_what_no_lab_can_be_is_refused_with_what_it_can_be(
+    asked: dict[str, str], known: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert up(ROOT / "inventory", "lab", **asked) == 2
+    assert f"Use one of: {known}" in capsys.readouterr().err
+
+
 def test_status_of_nothing_has_every_key() -> None:
     told = LabStatus(up=False).to_json()
-    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns", "router", "latency"))
+    nothing = dict.fromkeys(("site", "hypervisor_state", "api", "ssh", "dns", "router", "latency", "work"))
     assert told == {"up": False, **nothing, "hosts": [], "guests": []}
     ssh = LabStatus(up=True, ssh=LabSsh("/key", ("/known",), "root")).to_json()["ssh"]
     assert ssh == {"identity_file": "/key", "known_hosts_files": ["/known"], "user": "root"}

@@ -38,6 +38,8 @@ Control (DIR/control.sock, one JSON object per line each way: {"ok": true, "resu
     {"op": "writes"}                                  the writes: number, method, path, params, done, task, and when
                                                       each began and ended
     {"op": "tasks"}                                   when each task began and ended; PVE tells whole seconds
+    {"op": "work", "work": "instant" | "recorded"}    how long tasks take that begin from now on: what they take here,
+                                                      or at least what they took on a recorded node (durations.py)
     {"op": "fault", "kind": K, "method": "*", "path": REGEX, "times": 1, "at": 0, ...}   `at`: only that request.
         K: status (status, reason), lock, stall (seconds), drop-before/-after, reset-before/-after, cut, 596 (status,
         reason), 596-before, kill-before/-after (pid), crash-before/-after, snapshot-before/-after (text: its name);

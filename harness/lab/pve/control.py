@@ -68,6 +68,10 @@ def _tasks(sim: Simulator, request: Mapping[str, Any]) -> object:  # noqa: ARG00
     return [{key: record.get(key) for key in ("upid", "type", "id", "began", "ended")} for record in sim.tasks.all()]
 
 
+def _work(sim: Simulator, request: Mapping[str, Any]) -> None:
+    sim.tasks.take_work(request["work"])
+
+
 def _reset_counters(sim: Simulator, request: Mapping[str, Any]) -> None:  # noqa: ARG001 - one shape
     sim.counters.reset()
 
@@ -183,6 +187,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "moments": _moments,
     "writes": _writes,
     "tasks": _tasks,
+    "work": _work,
     "reset-counters": _reset_counters,
     "fault": _fault,
     "faults": _faults,

@@ -19,13 +19,16 @@ def take(sim: Simulator, name: str) -> None:
 
 
 def restore(sim: Simulator, name: str) -> None:
-    """Tasks that run are gone without a trace; machines run that ran then. Guests' disks keep what was written."""
+    """Tasks that run are gone without a trace; machines run that ran then. Guests' disks keep what was written.
+
+    How long tasks take is no part of the moment, and stays.
+    """
     kept = json.loads(_file(sim, name).read_text(encoding="utf-8"))
     sim.tasks.kill_all()
     with sim.state.lock:
-        now = set(sim.state["vms"])
+        now, work = set(sim.state["vms"]), sim.tasks.work
         sim.state.data.clear()
-        sim.state.data.update(kept)
+        sim.state.data.update(kept | {"work": work})
         sim.state.save()
         _power(sim, now, kept)
         _resume(sim)

@@ -6,9 +6,10 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .durations import INSTANT, WORK
 from .failures import ApiError, bad_parameters
 from .faults import Fault, Faults, power_loss
 from .runtime import RuntimeFailed
@@ -35,9 +36,10 @@ class Killed(BaseException):
 class Worker:
     """What the work of one task may do: write its log, spend time, notice that it is to stop."""
 
-    def __init__(self, record: dict[str, Any], pace: float) -> None:
+    def __init__(self, record: dict[str, Any], pace: float, least_s: Mapping[str, float]) -> None:
         self.record = record
         self.pace = pace
+        self._least_s = least_s
         self.stop_asked = threading.Event()
         self.is_killed = False
         self.fate: Fault | None = None  # what a test asked to befall it half-way
@@ -59,7 +61,19 @@ class Worker:
             power_loss()
         if self.fate is not None and self.fate.kind == "task-kill":
             raise Killed
-        if self.stop_asked.wait(seconds * self.pace):
+        self._wait(seconds * self.pace)
+
+    @contextlib.contextmanager
+    def taking_its_time(self) -> Iterator[None]:
+        """What is done within takes at least as long as this type of task does; a failure comes at once."""
+        began = time.monotonic()
+        yield
+        rest = self._least_s.get(self.record["type"], 0.0) * self.pace - (time.monotonic() - began)
+        if rest > 0:
+            self._wait(rest)
+
+    def _wait(self, seconds: float) -> None:
+        if self.stop_asked.wait(seconds):
             raise Killed if self.is_killed else Interrupted
 
 
@@ -78,6 +92,17 @@ class Tasks:
                 if "endtime" not in record:
                     record |= {"endtime": int(time.time()), "status": "unexpected status"}
 
+    @property
+    def work(self) -> str:
+        """How long the tasks that begin from now on take; kept over a power cut."""
+        return str(self._state.data.get("work", INSTANT))
+
+    def take_work(self, work: str) -> None:
+        if work not in WORK:
+            raise ValueError(f"unknown work {work!r}; one of {', '.join(WORK)}")
+        with self._state.changing() as data:
+            data["work"] = work
+
     def start(self, kind: str, target: str, user: str, work: Callable[[Worker], None]) -> str:
         """Begin `work` and return its UPID; whatever it raises becomes the task's exit status."""
         with self._state.changing() as data:
@@ -85,7 +110,7 @@ class Tasks:
             record = self._record(data["next_pid"], kind, target, user)
             data["tasks"].insert(0, record)
             del data["tasks"][KEPT:]
-        worker = Worker(record, self._pace)
+        worker = Worker(record, self._pace, WORK[self.work])
         thread = threading.Thread(target=self._run, args=(worker, work), name=record["upid"], daemon=True)
         self._running[record["upid"]] = (worker, thread)
         thread.start()

@@ -47,7 +47,8 @@ def _upload(call: Call) -> object:
             worker.spend(worker.record.pop("stall_s", 0.0))
             _check_sum(call, sent, worker)
             facts = _check_image(volid, sent)
-            _take(sim, volid, sent, facts, worker)
+            with worker.taking_its_time():
+                _take(sim, volid, sent, facts, worker)
         finally:
             sent.unlink(missing_ok=True)
 

@@ -65,7 +65,7 @@ class _Backup:
 def back_up(sim: Simulator, how: How, vmid: int, worker: Worker) -> None:
     running = sim.runtime.is_running(vmid) is not None
     worker.log(f"INFO: status = {'running' if running else 'stopped'}")
-    with _locked(sim, vmid):
+    with _locked(sim, vmid), worker.taking_its_time():
         config = dict(sim.configs.record(vmid)["config"])
         _say_content(config, how.mode if running else "stop", worker)
         for volid in _saved_disks(config).values():

@@ -132,10 +132,11 @@ def _make(sim: Simulator, wanted: Wanted, worker: Worker) -> None:
     try:
         source = dict(sim.configs.record(wanted.source)["config"])
         config = _new_config(sim, wanted, source)
-        for slot in _cloned_slots(source):
-            config[slot] = _cloned_drive(sim, wanted, worker, slot, source[slot], made=made)
-        if drives.root_disk(source) is not None:
-            sim.runtime.create_disk(wanted.target, wanted.source, not wanted.full)
+        with worker.taking_its_time():
+            for slot in _cloned_slots(source):
+                config[slot] = _cloned_drive(sim, wanted, worker, slot, source[slot], made=made)
+            if drives.root_disk(source) is not None:
+                sim.runtime.create_disk(wanted.target, wanted.source, not wanted.full)
         with sim.state.changing():
             if wanted.pool is not None:
                 add_vm(sim.state, wanted.pool, wanted.target)

@@ -82,9 +82,10 @@ def _make(sim: Simulator, vmid: int, values: dict[str, str], pool: str | None, w
     made: list[str] = []
     try:
         worker.spend(worker.record.pop("stall_s", 0.0))
-        config = _config(sim, vmid, values, worker, made)
-        if (root := drives.root_disk(config)) is not None:
-            _fill(sim, vmid, drives.parse(root, values[root]).get("import-from"))
+        with worker.taking_its_time():
+            config = _config(sim, vmid, values, worker, made)
+            if (root := drives.root_disk(config)) is not None:
+                _fill(sim, vmid, drives.parse(root, values[root]).get("import-from"))
         with sim.state.changing():
             sim.configs.write(vmid, config)
             if pool is not None:

@@ -26,7 +26,7 @@ def _destroy(call: Call) -> object:
     unreferenced = bool(call.params.get("destroy-unreferenced-disks"))
 
     def work(worker: Worker) -> None:
-        with sim.locks.exclusive(vmid, worker.log):
+        with sim.locks.exclusive(vmid, worker.log), worker.taking_its_time():
             worker.spend(worker.record.pop("stall_s", 0.0))
             _check_destroyable(sim, vmid)
             record = sim.configs.record(vmid)
@@ -88,7 +88,7 @@ def _resize(call: Call) -> object:
     slot, wanted, stated = call.params["disk"], call.params["size"], call.params.get("digest")
 
     def work(worker: Worker) -> None:
-        with sim.locks.exclusive(vmid, worker.log), sim.state.changing():
+        with sim.locks.exclusive(vmid, worker.log), worker.taking_its_time(), sim.state.changing():
             record = sim.configs.record(vmid)
             if stated and stated != digest(record):
                 raise died("checksum mismatch (file change by other user?)")
@@ -135,7 +135,7 @@ def _template(call: Call) -> object:
         raise died("you can't convert a VM to template if VM is running")
 
     def work(worker: Worker) -> None:
-        with sim.locks.exclusive(vmid, worker.log), sim.state.changing():
+        with sim.locks.exclusive(vmid, worker.log), worker.taking_its_time(), sim.state.changing():
             config = sim.configs.record(vmid)["config"]
             for slot, volid in drives.disks(config).items():
                 if not drives.is_cdrom(config[slot]) and re.search(r"(^|[/:])vm-", volid):

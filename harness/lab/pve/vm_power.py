@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import drives, vm_options
@@ -35,7 +36,7 @@ Work = Callable[["Simulator", int, Worker, Mapping[str, Any]], None]
 
 def start_vm(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) -> None:
     """The whole qmstart task."""
-    with sim.locks.exclusive(vmid, worker.log):
+    with sim.locks.exclusive(vmid, worker.log), worker.taking_its_time():
         record = sim.configs.record(vmid)
         if record["config"].get("template") == "1":
             raise died("you can't start a vm if it's a template")
@@ -128,8 +129,9 @@ def _stop(sim: Simulator, vmid: int, worker: Worker, params: Mapping[str, Any]) 
         if not params.get("skiplock"):
             check_lock(record)
         worker.spend(worker.record.pop("stall_s", 0.0))
-        sim.runtime.stop(vmid)
-        powered_off(sim, vmid, worker)
+        with worker.taking_its_time() if sim.runtime.is_running(vmid) is not None else nullcontext():
+            sim.runtime.stop(vmid)
+            powered_off(sim, vmid, worker)
 
 
 def powered_off(sim: Simulator, vmid: int, worker: Worker) -> None:

@@ -133,7 +133,8 @@ def _restore(wanted: Wanted, worker: Worker) -> None:
         config, origins = parse(own), archives.drive_map(text)
         check_bridges(wanted.call, [value for key, value in (config | dict(wanted.values)).items() if is_net(key)])
         _say_content(wanted, text, config, origins, worker)
-        made = _bring_back(wanted, config, origins, old, worker)
+        with worker.taking_its_time():
+            made = _bring_back(wanted, config, origins, old, worker)
     worker.log("rescan volumes...")
     _configure(wanted, config, made, worker)
 

@@ -67,7 +67,7 @@ def _delete(call: Call) -> object:
         worker.spend(worker.record.pop("stall_s", 0.0))
         if sim.storages.clones_of(volid):
             raise died(f"base volume '{volid}' is still in use by linked cloned")  # sic
-        with sim.state.changing():
+        with worker.taking_its_time(), sim.state.changing():
             sim.storages.remove(volid, worker.log)
         worker.log(f"Removed volume '{volid}'")
 
