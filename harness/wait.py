@@ -25,12 +25,13 @@ def wait_until(
     deadline_s: float,
     first_pause_s: float = 0.1,
     longest_pause_s: float = 1.0,
+    late: float = 0.2,
 ) -> Waited[T]:
     """Call `look` until its first element is not None or `deadline_s` seconds have passed.
 
     `look` returns (value or None, what it saw). Pauses grow from `first_pause_s` to `longest_pause_s` with the time
-    that has passed: what took long may take a fifth longer before it is seen, and what is quick is seen at once. There
-    is no pause after the last answer. Exceptions of `look` pass through.
+    that has passed: what took long may take `late` of that time longer before it is seen, and what is quick is seen at
+    once. There is no pause after the last answer. Exceptions of `look` pass through.
     """
     started = time.monotonic()
     while True:
@@ -38,5 +39,5 @@ def wait_until(
         elapsed = time.monotonic() - started
         if value is not None or elapsed >= deadline_s:
             return Waited(value, seen, elapsed)
-        pause = min(max(first_pause_s, elapsed / 5), longest_pause_s)
+        pause = min(max(first_pause_s, elapsed * late), longest_pause_s)
         time.sleep(min(pause, max(0.0, deadline_s - elapsed)))

@@ -8,7 +8,7 @@ from harness.engine.events import Step
 from harness.engine.job import Job
 from harness.pve import guests
 from harness.pve.errors import Dropped
-from harness.pve.upid import TaskEnd, Upid, wait_task
+from harness.pve.upid import LATE, LATE_ALONE, TaskEnd, Upid, wait_task
 from harness.wait import wait_until
 
 FIND_OUT_S = 45.0
@@ -31,7 +31,8 @@ def do_task(
     upid = _sent(job, step, send, lambda: _new_task(job, kind, vmid, earlier))
     for one in (job, *beside):
         one.remember(f"{step}-upid", upid=upid.text)
-    ended = wait_task(job.writer, upid, deadline_s=deadline_s, tried=step, on=job.on, check=job.check)
+    late = LATE_ALONE if beside else LATE
+    ended = wait_task(job.writer, upid, deadline_s=deadline_s, tried=step, on=job.on, check=job.check, late=late)
     job.ended(step, ended)
     return ended
 
