@@ -16,13 +16,11 @@ from harness.errors import Invalid, Missing, Refused
 from harness.report import outputs
 from harness.report.background import Background, look_back
 from harness.report.compare import Comparison, Turn, compare
-from harness.report.history import History, look
+from harness.report.history import HTML, History, look
 from harness.report.model import Report
 from harness.report.terminal import STYLES
 from harness.report.words import WORDS, duration
 from harness.site import state_folder
-
-HTML = "report.html"
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,13 @@ def verify(options: VerifyOptions) -> int:
 def keep_report(options: VerifyOptions, contract: Contract, out: Console, begun: Trips | None = None) -> int:
     """Verify, and keep what a whole run found where `report` looks for it; a selection keeps the last whole report."""
     # Loaded while the hosts answer: pytest and all that comes with it take as long as they do.
-    from harness.commands.report import HTML  # noqa: PLC0415
     from harness.report import history  # noqa: PLC0415
     from harness.verify.run import run_verify  # noqa: PLC0415
 
     if options.clauses or options.profile or options.guest or options.pytest_args:
         return run_verify(options, contract=contract, console=out)
     folder = contract.state_dir / "reports"
-    options = replace(options, html=options.html or folder / HTML, junit=options.junit or folder / "junit.xml")
+    options = replace(options, html=options.html or folder / history.HTML, junit=options.junit or folder / "junit.xml")
     return run_verify(
         options, contract=contract, console=out, keep=partial(history.keep, contract.state_dir), begun=begun
     )

@@ -12,6 +12,7 @@ from harness.report.files import write_whole
 from harness.report.model import Report, render_json
 from harness.report.reading import Run, read_report, read_run
 
+HTML = "report.html"  # the last run's, beside the history
 KEPT = 30  # a run of the lab is about 0.7 MB
 
 
