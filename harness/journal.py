@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.contract import Contract
 from harness.errors import Refused
 from harness.observed import BegunClone, TakenApart
 
@@ -77,6 +78,11 @@ class Journal:
             if clone is not None:
                 found[clone.vmid] = clone
         return found
+
+
+def journal_of(contract: Contract) -> Journal:
+    """The site's own."""
+    return Journal(contract.state_dir / "journal")
 
 
 def _ends_cleanly(file: Any) -> bool:

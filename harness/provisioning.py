@@ -7,13 +7,13 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 
-from harness import engine, routers
+from harness import routers
 from harness.contract import Contract
 from harness.core_router import ask_for_reservations, lease_of, open_router
-from harness.engine import Provisioned
-from harness.engine.events import Report
+from harness.engine import observe, provision
+from harness.engine.events import Provisioned, Report
 from harness.engine.first_backups import unsaved
-from harness.engine.provision import check_names
+from harness.engine.looks import real_looks
 from harness.head_start import HeadStart, begin
 from harness.plan import Plan
 from harness.report.builds import remember_builds
@@ -22,8 +22,8 @@ from harness.site import open_reader, open_writer
 
 def make_plan(contract: Contract, only: Set[str] | None = None) -> Plan:
     """What `carry_out` would do now, by reads only."""
-    check_names(contract, only)
-    return engine.make_plan(contract, open_reader(contract), only)
+    provision.check_names(contract, only)
+    return observe.make_plan(contract, open_reader(contract), only)
 
 
 def due_backups(contract: Contract, only: Set[str] | None = None) -> tuple[str, ...]:
@@ -48,11 +48,11 @@ def carry_out(
         nullcontext(start) if start else begin(contract, only) as begun,
         open_router(contract) if has_router else nullcontext() as router,
     ):
-        return engine.provision(
+        return provision.provision(
             contract,
             open_writer(contract),
             reader=open_reader(contract),
-            looks=engine.real_looks(contract, partial(lease_of, router) if router else None),
+            looks=real_looks(contract, partial(lease_of, router) if router else None),
             report=report,
             only=only,
             ready=partial(ask_for_reservations, contract) if has_router else None,

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from harness.contract import Guest
-from harness.engine import GuestLooks
+from harness.engine.looks import GuestLooks
 from harness.errors import HarnessError, Unreachable
 from harness.observed import ObservedGuest
 from harness.pve import read

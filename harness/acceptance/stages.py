@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.acceptance.running import Stage
 from harness.contract import Contract
-from harness.drills import DRILLS
+from harness.drills.catalogue import DRILLS
 
 # What the site stands on: the embedded lab, or a nested Proxmox VM.
 Ground = Literal["lab", "nested"]

@@ -9,7 +9,7 @@ import yaml
 
 from harness.ansible.joining import Answer
 from harness.contract import Contract, Guest
-from harness.engine import GuestResult, Provisioned
+from harness.engine.events import GuestResult, Provisioned
 from harness.errors import HarnessError
 from harness.evidence import hide_secrets
 from harness.plan import Change, Plan

@@ -13,7 +13,7 @@ from harness.ansible.choosing import choose_site
 from harness.ansible.joining import Answer, Party, join
 from harness.commands.progress import render_line
 from harness.contract import Contract
-from harness.engine import Event
+from harness.engine.events import Event
 from harness.engine.provision import refuse
 from harness.errors import HarnessError
 from harness.site import open_contract

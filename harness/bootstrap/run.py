@@ -17,8 +17,8 @@ from harness.bootstrap.storing import is_held
 from harness.bootstrap.tokens import fetch_tokens, pin_certificate, prove_tokens
 from harness.bootstrap.variables import derive_variables
 from harness.contract import Contract
-from harness.engine import site_lock
 from harness.errors import HarnessError, Missing
+from harness.locking import site_lock
 from harness.remote import ssh
 
 Say = Callable[[str], None]

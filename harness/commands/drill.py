@@ -9,10 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import drills
 from harness.commands.front import console, front
 from harness.contract import Contract
-from harness.drills import DRILLS, Record, Standing
+from harness.drills.catalogue import DRILLS
+from harness.drills.record import Record
+from harness.drills.run import Request, request, run_drill
+from harness.drills.standing import Standing, standings
 from harness.errors import Unsafe
 from harness.site import open_contract
 
@@ -21,7 +23,7 @@ from harness.site import open_contract
 def list_drills(inventory: Path, site: str, *, as_json: bool) -> int:
     """Every drill, whether it is allowed here, and how it stands."""
     contract = open_contract(inventory, site)
-    found = drills.standings(contract)
+    found = standings(contract)
     if as_json:
         print(json.dumps([_render(contract, one) for one in found], indent=2))
     else:
@@ -33,19 +35,19 @@ def list_drills(inventory: Path, site: str, *, as_json: bool) -> int:
 def drill(inventory: Path, site: str, name: str, *, guest: str | None, yes: bool, as_json: bool) -> int:
     """0 the drill was good, 1 it was not, 2 it was not run."""
     contract = open_contract(inventory, site)
-    asked = drills.request(contract, name, guest)
+    asked = request(contract, name, guest)
     out = console(to_stderr=as_json)
     if not yes and not _agreed(contract, asked, out):
         out.print("Nothing was changed.")
         return 2
-    record = drills.run_drill(contract, asked, report=lambda text: out.print(text, markup=False))
+    record = run_drill(contract, asked, report=lambda text: out.print(text, markup=False))
     if as_json:
         print(json.dumps(record.render(), indent=2))
     _show_record(record, out)
     return 0 if record.result == "good" else 1
 
 
-def _agreed(contract: Contract, asked: drills.Request, out: Console) -> bool:
+def _agreed(contract: Contract, asked: Request, out: Console) -> bool:
     if not sys.stdin.isatty():
         raise Unsafe(
             tried=f"run the drill {asked.drill.name}",

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from harness.commands.front import Out
-from harness.engine import Event
+from harness.engine.events import Event
 
 if TYPE_CHECKING:
     from rich.console import Console

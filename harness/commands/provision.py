@@ -14,7 +14,7 @@ from harness.head_start import HeadStart, begin
 from harness.opening import open_contract
 
 if TYPE_CHECKING:
-    from harness.engine import Provisioned
+    from harness.engine.events import Provisioned
     from harness.plan import Plan
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import engine, routers
+from harness import routers
 from harness.commands.front import console, front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
 from harness.core_router import lease_of, open_router, require_reservations
 from harness.engine import backing_up, destroying, quiet, rebuilding, restoring, saved, scratch
+from harness.engine.looks import GuestLooks, real_looks
 from harness.engine.rebuilding import Done
 from harness.errors import Invalid
 from harness.pve import backups
@@ -152,7 +153,7 @@ class _Tools:
     """What every one of these commands works with."""
 
     contract: Contract
-    looks: engine.GuestLooks
+    looks: GuestLooks
     progress: GuestProgress
     ready: Callable[[Any], None] | None
 
@@ -172,7 +173,7 @@ def _tools(contract: Contract, out: Console) -> Iterator[_Tools]:
         lease = partial(lease_of, router) if router else None
         ready = partial(require_reservations, contract, router) if router else None
         progress = stack.enter_context(GuestProgress(out))
-        yield _Tools(contract, engine.real_looks(contract, lease), progress, ready)
+        yield _Tools(contract, real_looks(contract, lease), progress, ready)
 
 
 def _asker(out: Console, question: str, *, yes: bool) -> Callable[[str], bool]:

@@ -12,12 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import engine, routers, templates
+from harness import routers, templates
 from harness.commands.front import console, front
 from harness.contract import ApiToken, Contract, Template
 from harness.core_router import lease_of, open_router, require_reservations
+from harness.engine.looks import real_looks
+from harness.engine.observe import observe
 from harness.errors import Invalid
 from harness.evidence import Secret
+from harness.journal import journal_of
 from harness.secrets import read_secret
 from harness.site import open_contract, open_reader, open_writer
 from harness.templates import Bench, Outcome, Row
@@ -53,7 +56,7 @@ def build_template(inventory: Path, site: str, key: str | None, *, as_json: bool
 @front
 def list_templates(inventory: Path, site: str, *, as_json: bool) -> int:
     contract = open_contract(inventory, site)
-    rows = templates.list_templates(contract, engine.observe(contract, open_reader(contract)))
+    rows = templates.list_templates(contract, observe(contract, open_reader(contract)))
     if as_json:
         print(json.dumps([_render_row(row) for row in rows], indent=2))
     else:
@@ -91,13 +94,13 @@ def _bench(contract: Contract, out: Console) -> Iterator[tuple[Bench, Ready]]:
         out.print(text, markup=False)
 
     writer = open_writer(contract)
-    agent, journal = templates.real_agent(contract, writer), engine.journal_of(contract)
+    agent, journal = templates.real_agent(contract, writer), journal_of(contract)
     if not routers.is_readable(contract):
-        looks = engine.real_looks(contract)
+        looks = real_looks(contract)
         yield Bench(contract, writer, open_reader(contract), looks, agent, journal, say), lambda _: None
         return
     with open_router(contract) as router:
-        looks = engine.real_looks(contract, partial(lease_of, router))
+        looks = real_looks(contract, partial(lease_of, router))
         bench = Bench(contract, writer, open_reader(contract), looks, agent, journal, say)
         yield bench, partial(require_reservations, contract, router)
 

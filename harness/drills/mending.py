@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from harness.drills import guard
 from harness.drills.catalogue import DRILLS
+from harness.drills.courses import COURSES
 from harness.drills.model import Drilling
 from harness.drills.record import Record, Result, read_record, write_record
 from harness.drills.tools import Tools
@@ -38,9 +39,10 @@ def mend(tools: Tools, report: Callable[[str], None]) -> None:
             continue
         what = "was cut off" if record.result == "unfinished" else "could not undo everything"
         report(f"The drill {drill.name} of {record.began.astimezone():%Y-%m-%d %H:%M:%S} {what}")
-        if record.undo and drill.mend is not None:
+        mend_it = COURSES[drill.name].mend
+        if record.undo and mend_it is not None:
             with uninterrupted():
-                drill.mend(Drilling(tools.contract, tools, None, report, undo=dict(record.undo)))
+                mend_it(Drilling(tools.contract, tools, None, report, undo=dict(record.undo)))
         write_record(state_dir, _mended(record))
 
 

@@ -1,4 +1,4 @@
-"""What a drill is, and what it is given to work with."""
+"""What a drill on its way is given to work with, and what it notes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from harness.contract import Contract, DrillName, Guest
+from harness.contract import Contract, Guest
 from harness.drills.record import Observation
 from harness.drills.tools import Tools
 from harness.errors import HarnessError
 from harness.interrupts import uninterrupted
-
-
-@dataclass(frozen=True)
-class Drill:
-    """One way to prove recovery. `mend` undoes what `undo` of one that was cut off says; it looks first."""
-
-    name: DrillName
-    clause: str
-    does: str  # said before it is asked for agreement
-    run: Callable[[Drilling], None]
-    mend: Callable[[Drilling], None] | None = None  # not where the hypervisor itself undoes it
-    takes_guest: bool = False
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.contract import Guest
 from harness.drills.model import Drilling
-from harness.engine import Event, quiet
+from harness.engine import quiet
+from harness.engine.events import Event
 from harness.engine.job import Job
 from harness.engine.quiet import guest_named
 from harness.engine.scratch import scratch_job

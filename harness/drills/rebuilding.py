@@ -8,13 +8,14 @@ from harness.contract import Guest
 from harness.core_router import require_reservations
 from harness.drills.model import Drilling
 from harness.drills.one_guest import TO, chosen, job_of, look_at, remembered, require_made, ways
-from harness.engine import journal_of, routing
+from harness.engine import routing
 from harness.engine.backing_up import back_up_one
 from harness.engine.job import Job
 from harness.engine.quiet import require_quiet
 from harness.engine.rebuilding import rebuild
 from harness.engine.restoring import restore_in_place
 from harness.engine.saved import archives_of, target_storage
+from harness.journal import journal_of
 from harness.observed import ObservedGuest
 from harness.pve import backups
 

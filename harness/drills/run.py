@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness.contract import Contract, Guest
-from harness.drills.catalogue import DRILLS
+from harness.drills.catalogue import DRILLS, Drill
+from harness.drills.courses import COURSES
 from harness.drills.judging import Unjudged, judge_end
 from harness.drills.mending import mend, settle_guard
-from harness.drills.model import Drill, Drilling
+from harness.drills.model import Drilling
 from harness.drills.record import Record, read_record, write_record
-from harness.drills.standing import Standing, judge
 from harness.drills.tools import Tools
 from harness.errors import HarnessError, Invalid, Unsafe
 from harness.interrupts import as_interrupts
@@ -26,22 +26,6 @@ class Request:
 
     drill: Drill
     guest: Guest | None
-
-
-def standings(contract: Contract, now: datetime | None = None) -> tuple[Standing, ...]:
-    """What the drills so far say of each promise."""
-    return tuple(standing(contract, drill, now) for drill in DRILLS.values())
-
-
-def standing(contract: Contract, drill: Drill, now: datetime | None = None) -> Standing:
-    return judge(
-        drill.name,
-        drill.clause,
-        read_record(contract.state_dir, drill.name),
-        now=now or datetime.now(UTC),
-        max_age_days=contract.drill_max_age_days,
-        allowed=contract.drills,
-    )
 
 
 def request(contract: Contract, name: str, guest: str | None) -> Request:
@@ -86,7 +70,7 @@ def conduct(asked: Request, tools: Tools, report: Callable[[str], None]) -> Reco
     drilling.begin = lambda: write_record(state_dir, replace(record, undo=drilling.undo))
     stopped: BaseException | None = None
     try:
-        drill.run(drilling)
+        COURSES[drill.name].run(drilling)
     except BaseException as failure:
         if not drilling.changing:
             raise  # nothing was changed, and nothing shown

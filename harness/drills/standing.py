@@ -1,13 +1,15 @@
-"""Judge a promise by its last drill: good and young enough, or wrong, or never shown. Pure."""
+"""Judge a promise by its last drill: good and young enough, or wrong, or never shown."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from harness.drills.record import Record
+from harness.contract import Contract
+from harness.drills.catalogue import DRILLS, Drill
+from harness.drills.record import Record, read_record
 
 Verdict = Literal["good", "bad", "never"]
 
@@ -24,6 +26,22 @@ class Standing:
     last_good: datetime | None
     seconds: float | None
     evidence: tuple[str, ...]
+
+
+def standings(contract: Contract, now: datetime | None = None) -> tuple[Standing, ...]:
+    """What the drills so far say of each promise."""
+    return tuple(standing(contract, drill, now) for drill in DRILLS.values())
+
+
+def standing(contract: Contract, drill: Drill, now: datetime | None = None) -> Standing:
+    return judge(
+        drill.name,
+        drill.clause,
+        read_record(contract.state_dir, drill.name),
+        now=now or datetime.now(UTC),
+        max_age_days=contract.drill_max_age_days,
+        allowed=contract.drills,
+    )
 
 
 def judge(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import TracebackType
 
-from harness import engine, routers
+from harness import routers
 from harness.contract import Contract
 from harness.core_router import lease_of, open_router
-from harness.engine.looks import GuestLooks
+from harness.engine.looks import GuestLooks, real_looks
 from harness.engine.proving import ServiceLooks
 from harness.errors import Refused
-from harness.journal import Journal
+from harness.journal import Journal, journal_of
 from harness.pve.client import Client, Writer
 from harness.remote import ssh
 from harness.remote.hosts import as_root
@@ -59,11 +59,11 @@ class Tools:
     @cached_property
     def guest_looks(self) -> GuestLooks:
         router = self.router
-        return engine.real_looks(self.contract, partial(lease_of, router) if router else None)
+        return real_looks(self.contract, partial(lease_of, router) if router else None)
 
     @cached_property
     def journal(self) -> Journal:
-        return engine.journal_of(self.contract)
+        return journal_of(self.contract)
 
     def ask_hypervisor(
         self, command: str, *, stdin: str | None = None, timeout_s: float = HOST_TIMEOUT_S

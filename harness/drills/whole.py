@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from harness.contract import Guest
 from harness.drills.answering import Answer, ask_all
 from harness.drills.model import Drilling
-from harness.engine import make_plan
+from harness.engine.observe import make_plan
 from harness.errors import Refused, Unreachable, Unsafe
 from harness.pve import read
 

@@ -11,12 +11,12 @@ from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of
 from harness.engine.privileges import on_guest, require
 from harness.engine.quiet import changing, guest_named, read_work, require_made, require_quiet
 from harness.engine.saved import require_of_guest, target_storage
 from harness.engine.sending import do_task
 from harness.errors import HarnessError, TaskFailed
+from harness.journal import journal_of
 from harness.observed import ObservedGuest
 from harness.plan import Change
 from harness.plan.templates import volume_bytes

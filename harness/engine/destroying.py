@@ -9,13 +9,13 @@ from harness.contract import Contract
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of
 from harness.engine.privileges import TAKING_DOWN, on_guest, require
 from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
 from harness.engine.rebuilding import Done
 from harness.engine.saved import archives_of, said_archive
 from harness.engine.taking_down import delete, taken_down
 from harness.errors import Unsafe
+from harness.journal import journal_of
 from harness.plan import Change
 from harness.plan.losses import own_disks, said_disks
 from harness.pve import backups, read

@@ -9,10 +9,10 @@ from harness.engine.backing_up import Outcome, back_up_together, backupable, req
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of
 from harness.engine.quiet import EARLIER_TASK_S, changing
 from harness.engine.saved import backup_storages
 from harness.errors import HarnessError
+from harness.journal import journal_of
 from harness.pve import backups
 from harness.pve.client import Client, Writer
 from harness.wait import wait_until

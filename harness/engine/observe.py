@@ -6,16 +6,12 @@ from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from harness.contract import Contract, VmId
-from harness.journal import Journal
+from harness.journal import journal_of
 from harness.observed import ObservedSite
 from harness.plan import Plan, diff
 from harness.pve import read
 from harness.pve.client import Client
 from harness.pve.parallel import in_flight
-
-
-def journal_of(contract: Contract) -> Journal:
-    return Journal(contract.state_dir / "journal")
 
 
 def make_plan(contract: Contract, client: Client, only: Set[str] | None = None) -> Plan:

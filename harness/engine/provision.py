@@ -20,12 +20,13 @@ from harness.engine.identity import personalise
 from harness.engine.job import Cancelled, Job, Shared
 from harness.engine.learning import learn_keys, unlearned
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of, make_plan
+from harness.engine.observe import make_plan
 from harness.engine.privileges import check_privileges
 from harness.engine.quiet import settle
 from harness.engine.reaching import reach
 from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Invalid, Unsafe
+from harness.journal import journal_of
 from harness.locking import Note, run_lock
 from harness.plan import Change, Plan
 from harness.pve.client import Client, Writer

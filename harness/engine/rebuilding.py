@@ -12,13 +12,14 @@ from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of, observe
+from harness.engine.observe import observe
 from harness.engine.privileges import TAKING_DOWN, check_privileges, on_guest, require
 from harness.engine.provision import build, refuse
 from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
 from harness.engine.saved import require_young_backup
 from harness.engine.taking_down import delete, taken_down
 from harness.errors import HarnessError, Unsafe
+from harness.journal import journal_of
 from harness.observed import ObservedGuest, ObservedSite, TakenApart
 from harness.plan import Change, Plan, Refusal, diff
 from harness.plan.losses import data_disks, said_age, said_disks

@@ -11,7 +11,7 @@ from harness.contract import Contract, Guest
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of, observe
+from harness.engine.observe import observe
 from harness.engine.privileges import ON_THE_GUEST, TAKING_DOWN, on_guest, require
 from harness.engine.provision import build
 from harness.engine.quiet import changing, guest_named, require_ours, require_quiet, settle
@@ -20,6 +20,7 @@ from harness.engine.saved import choose_archive, require_of_guest, said_archive
 from harness.engine.sending import do_task
 from harness.engine.taking_down import taken_down
 from harness.errors import Unsafe
+from harness.journal import journal_of
 from harness.observed import ObservedGuest, ObservedSite
 from harness.plan import Change
 from harness.plan.losses import own_disks, said_disks

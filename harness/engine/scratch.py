@@ -10,7 +10,6 @@ from harness.contract import Contract, VmId
 from harness.engine.events import GuestResult, Report
 from harness.engine.job import Job, Shared
 from harness.engine.looks import GuestLooks
-from harness.engine.observe import journal_of
 from harness.engine.privileges import ON_THE_GUEST, TAKING_DOWN, on_guest, require
 from harness.engine.quiet import changing, guest_named, require_quiet
 from harness.engine.restoring import send_restore
@@ -18,6 +17,7 @@ from harness.engine.saved import choose_archive, require_of_guest
 from harness.engine.sending import do_task
 from harness.engine.starting import start
 from harness.errors import HarnessError, Invalid, TimedOut, Unsafe
+from harness.journal import journal_of
 from harness.observed import ObservedGuest
 from harness.plan import Change
 from harness.plan.scratch import changes_for, faults_of, is_scratch_of, scratch_mac

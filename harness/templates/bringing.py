@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from harness import engine
 from harness.contract import Image, Template
+from harness.engine.observe import observe
 from harness.errors import Invalid, Unsafe
 from harness.locking import site_lock
 from harness.observed import ObservedGuest
@@ -90,7 +90,7 @@ def examine(bench: Bench, template: Template, *, ready: Ready = lambda _: None) 
     """Test a template that is there, however it came there; the result goes into its notes."""
     scratch.scratch_guest(bench.contract, template)
     with site_lock(bench.contract.state_dir, bench.contract.site):
-        vm = find_template(bench.contract, template, engine.observe(bench.contract, bench.reader))
+        vm = find_template(bench.contract, template, observe(bench.contract, bench.reader))
         if isinstance(vm, Refusal):
             raise Unsafe(tried="test a template", on=template.name, happened=vm.reason, do=vm.do)
         return _test(bench, template, vm, made=False, ready=ready)

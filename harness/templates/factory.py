@@ -8,8 +8,8 @@ import subprocess
 from collections import deque
 from collections.abc import Callable
 
-from harness import engine
 from harness.contract import ApiToken, Factory, Template
+from harness.engine.observe import observe
 from harness.errors import HarnessError, Invalid, Missing, Unsafe
 from harness.evidence import Secret, hide_secrets
 from harness.plan.changes import Refusal
@@ -25,7 +25,7 @@ def build(bench: Bench, template: Template, read_secret: ReadSecret, *, ready: R
     """The new template, tested; one that is there already under this name is left alone."""
     factory = _factory(template)
     packer = _packer(bench)
-    before = find_template(bench.contract, template, engine.observe(bench.contract, bench.reader))
+    before = find_template(bench.contract, template, observe(bench.contract, bench.reader))
     if not isinstance(before, Refusal):
         raise Unsafe(
             tried="build a template",

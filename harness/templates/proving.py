@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import engine
 from harness.contract import Guest, Template
 from harness.engine.cloning import clone
 from harness.engine.events import Event, GuestResult
 from harness.engine.job import Job, Shared
+from harness.engine.observe import observe
 from harness.engine.starting import require_free, start
 from harness.errors import HarnessError, Unreachable, Unsafe
 from harness.observed import ObservedGuest
@@ -70,7 +70,7 @@ def _clear_after(bench: Bench, job: Job, error: BaseException) -> None:
 
 
 def _job(bench: Bench, guest: Guest, vm: ObservedGuest) -> Job:
-    choice = clone_of(bench.contract, guest, vm, engine.observe(bench.contract, bench.reader))
+    choice = clone_of(bench.contract, guest, vm, observe(bench.contract, bench.reader))
     if isinstance(choice, Refusal):
         raise Unsafe(tried="test a template", on=f"VM {vm.vmid}", happened=choice.reason, do=choice.do)
 

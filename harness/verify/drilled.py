@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.contract import Contract
-from harness.drills import DRILLS, standing
+from harness.drills.catalogue import DRILLS
+from harness.drills.standing import standing
 from harness.evidence import Fact
 from harness.verify.expect import Expect, NotShown
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from harness.contract import Contract
-from harness.drills import DRILLS, standing
-from harness.drills.model import Drill
+from harness.drills.catalogue import DRILLS, Drill
+from harness.drills.standing import standing
 from harness.errors import HarnessError
 from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownDrill, Verdict
 from harness.verify.clauses import WHOLE, Clauses

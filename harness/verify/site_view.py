@@ -14,9 +14,9 @@ from testinfra.host import Host
 
 from harness import probe, routers
 from harness.contract import Contract, Guest, Service
-from harness.engine import journal_of
 from harness.errors import HarnessError, Unreachable
 from harness.evidence import Evidence, Fact
+from harness.journal import journal_of
 from harness.observed import (
     ObservedBridge,
     ObservedCluster,

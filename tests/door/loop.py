@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from harness.contract import Contract
-from harness.engine import Limits, Provisioned, provision
+from harness.engine.events import Provisioned
 from harness.engine.first_backups import first_backups
+from harness.engine.provision import Limits, provision
 from harness.inventory import load, resolve
 from harness.site import open_contract
 from tests.door.playing import ROOT, Played, play

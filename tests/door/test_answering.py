@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from harness.ansible.answering import answer_of_failure, answers_of_plan, answers_of_run
-from harness.engine import GuestResult, Provisioned
+from harness.engine.events import GuestResult, Provisioned
 from harness.errors import Unsafe
 from harness.plan import Change, Plan
 from harness.plan.changes import CloneChoice, Difference

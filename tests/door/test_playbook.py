@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine import site_lock
 from harness.errors import Unsafe
+from harness.locking import site_lock
 from harness.wait import wait_until
 from tests.door.loop import NAMES, Loop
 from tests.door.playing import ROOT, Played, argv, environment, play, read

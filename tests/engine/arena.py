@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import BackupJob
-from harness.engine import Provisioned
+from harness.engine.events import Provisioned
 from harness.wait import wait_until
 from tests.engine.world import GUESTS, World, world_of
 from tests.pve.served import make_certificate

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.engine import Event, Limits, provision
+from harness.engine.events import Event
+from harness.engine.provision import Limits, provision
 from tests.engine.world import world_of
 from tests.simulators import Simulated
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.engine import Event
+from harness.engine.events import Event
 from harness.engine.starting import STARTS
 from harness.errors import TaskFailed, TimedOut
 from harness.pve.errors import Locked

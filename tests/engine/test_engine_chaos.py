@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.engine import Provisioned
+from harness.engine.events import Provisioned
 from harness.errors import HarnessError
 from tests.engine.arena import Arena, arena
 from tests.engine.sweeps import SEEDS

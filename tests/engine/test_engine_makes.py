@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from harness.engine import site_lock
 from harness.errors import Invalid
+from harness.locking import site_lock
 from harness.remote import known_hosts
 from tests.engine.world import World, assert_all_made
 from tests.wires import key_of

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from harness.engine import Event, run_lock, site_lock
+from harness.engine.events import Event
 from harness.errors import Unreachable, Unsafe
+from harness.locking import run_lock, site_lock
 from tests.engine.world import World, assert_all_made, assert_refused, only_error, read_tasks, seed
 from tests.simulators import ROOT
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from harness.contract import Guest
-from harness.engine import Event
+from harness.engine.events import Event
 from harness.errors import Refused, Unreachable, Unsafe, Untrusted
 from harness.evidence import Secret
 from harness.pve.client import connect

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from harness.contract import Contract, Guest
-from harness.engine import Event, Limits, Provisioned, make_plan, provision
+from harness.engine.events import Event, Provisioned
+from harness.engine.observe import make_plan
+from harness.engine.provision import Limits, provision
 from harness.errors import HarnessError
 from harness.pve import read
 from tests import sites

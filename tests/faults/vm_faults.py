@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harness.drills import DRILLS
+from harness.drills.catalogue import DRILLS
 from tests.faults.fault import Fault
 from tests.faults.ways import called, configured, declared, drilled, guest_agreed, written
 

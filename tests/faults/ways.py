@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Contract
-from harness.drills import DRILLS
+from harness.drills.catalogue import DRILLS
 from harness.drills.record import Record, read_record, write_record
 from harness.site import open_contract
 from tests.faults.bench import HYPERVISOR, SITE, Bench, control, put_back, root, run

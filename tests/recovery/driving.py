@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import drills
 from harness.contract import Contract, VmId
+from harness.drills.record import Record
+from harness.drills.run import conduct, request
 from harness.drills.tools import Tools
 from harness.engine import backing_up, destroying, rebuilding, restoring, saved, scratch
 from harness.engine.rebuilding import Done
@@ -92,12 +93,12 @@ def allowed(world: World) -> Contract:
 
 def drill(
     world: World, name: str, *, contract: Contract | None = None, report: Callable[[str], None] | None = None
-) -> drills.Record:
+) -> Record:
     """As the command does, where no hypervisor has a shell and no router is asked."""
     contract = contract or allowed(world)
     tools = Tools(contract, agent_grace_s=0.0)
     tools.guest_looks, tools.router = world.wire.looks(), None
-    return drills.conduct(drills.request(contract, name, METRICS), tools, report or (lambda _: None))
+    return conduct(request(contract, name, METRICS), tools, report or (lambda _: None))
 
 
 def archives(world: World, number: int = 0) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.contract import BackupJob, Contract
-from harness.engine import GuestResult
+from harness.engine.events import GuestResult
 from harness.engine.first_backups import first_backups, unsaved
 from tests.engine.world import World, read_tasks
 from tests.recovery.driving import archives, back_up, edit, tools

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness import drills
 from harness.drills.judging import Unjudged
-from harness.engine.observe import journal_of
+from harness.drills.record import Record, read_record
 from harness.errors import Unsafe
+from harness.journal import journal_of
 from harness.wait import wait_until
 from tests.engine.sweeps import ALL
 from tests.engine.world import World
@@ -30,13 +30,13 @@ def site(world: World) -> object:
     return configs, belongings(world), archives(world), journal_of(world.contract).apart(), world.plan_is_empty()
 
 
-def recorded(world: World, name: str) -> drills.Record:
-    record = drills.read_record(world.contract.state_dir, name)
+def recorded(world: World, name: str) -> Record:
+    record = read_record(world.contract.state_dir, name)
     assert record is not None
     return record
 
 
-def shown(record: drills.Record) -> str:
+def shown(record: Record) -> str:
     """What the promise is judged by."""
     return " ".join(one.seen for one in record.evidence if one.good is not None)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.engine.observe import journal_of
+from harness.journal import journal_of
 from tests.engine.sweeps import ALL
 from tests.engine.world import World
 from tests.recovery import driving

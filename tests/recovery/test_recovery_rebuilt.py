@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.engine import rebuilding
-from harness.engine.observe import journal_of
 from harness.errors import HarnessError, Invalid, Refused, Unsafe
+from harness.journal import journal_of
 from tests.engine.world import World
 from tests.recovery.driving import (
     METRICS,

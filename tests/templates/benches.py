@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.contract import Contract, Guest, Mac, Scratch, Template, VmId
-from harness.engine import journal_of
 from harness.errors import Unreachable
+from harness.journal import journal_of
 from harness.observed import ObservedGuest
 from harness.pve import read
 from harness.pve.agent import AgentNic, AgentSilent

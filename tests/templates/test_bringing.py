@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.contract import VmId
-from harness.engine import make_plan, observe
+from harness.engine.observe import make_plan, observe
 from harness.errors import HarnessError, Invalid, Missing, Refused, TaskFailed, Unsafe
 from harness.plan.fitness import is_untested, parse_imported, parse_trial
 from harness.pve.client import Writer

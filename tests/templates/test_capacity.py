@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine import make_plan, observe, provision
+from harness.engine.observe import make_plan, observe
+from harness.engine.provision import provision
 from harness.errors import Unsafe
 from harness.preflight.model import Finding
 from harness.preflight.stock import judge_plan, judge_templates

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine import make_plan
+from harness.engine.observe import make_plan
 from harness.errors import HarnessError, Invalid, TaskFailed, Unsafe
 from harness.plan.fitness import parse_trial
 from harness.pve.upid import parse_upid, wait_task
