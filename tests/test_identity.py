@@ -19,7 +19,7 @@ from harness.identity import (
     parse_host_name,
     parse_mac,
 )
-from harness.inventory import propose_mac
+from harness.inventory.proposing import propose_mac
 
 SHIPPED = Path(__file__).parent.parent / "inventory"
 NAMESPACE = Namespace("02:de", "20", {"observability": "01", "access": "03"}, {"metrics": "01", "oob": "0a"})

@@ -9,6 +9,8 @@ from pathlib import Path
 from harness import inventory as inventories
 from harness.commands.front import front
 from harness.errors import Invalid
+from harness.inventory.exporting import export_ansible, export_hosts, export_kea
+from harness.inventory.show import show as show_plainly
 from harness.opening import open_contract
 from harness.routers import RENDERERS
 
@@ -16,7 +18,7 @@ from harness.routers import RENDERERS
 @front
 def show(folder: Path, site: str) -> int:
     """The site as everything else will see it."""
-    print(json.dumps(inventories.show(open_contract(folder, site)), indent=2, default=str))
+    print(json.dumps(show_plainly(open_contract(folder, site)), indent=2, default=str))
     return 0
 
 
@@ -26,11 +28,11 @@ def export(folder: Path, site: str, target: str) -> int:
     contract = open_contract(folder, site)
     if target == "ansible":
         found = inventories.load(folder, site)
-        _print_json(inventories.export_ansible(contract, found.hosts, inventories.variables(folder, site)))
+        _print_json(export_ansible(contract, found.hosts, inventories.variables(folder, site)))
     elif target == "kea":
-        _print_json(inventories.export_kea(contract))
+        _print_json(export_kea(contract))
     elif target == "hosts":
-        sys.stdout.write(inventories.export_hosts(contract))
+        sys.stdout.write(export_hosts(contract))
     elif target in RENDERERS:
         for what, text in RENDERERS[target](contract).items():
             sys.stdout.write(f"# --- {what}\n{text}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harness import inventory as inventories
 from harness.commands.front import front, lines
+from harness.inventory.proposing import propose_mac
+from harness.inventory.schema import json_schema
 
 
 @front
@@ -27,14 +29,14 @@ def check(folder: Path, site: str | None) -> int:
 @front
 def mac(folder: Path, site: str, category: str, group: str) -> int:
     """The next free MAC of the site's namespace, over all sites."""
-    print(inventories.propose_mac(*inventories.survey(folder, site), category=category, group=group))
+    print(propose_mac(*inventories.survey(folder, site), category=category, group=group))
     return 0
 
 
 @front
 def export_schema() -> int:
     """JSON Schema of our keys, for editors."""
-    print(json.dumps(inventories.json_schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))
     return 0
 
 

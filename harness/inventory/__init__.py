@@ -10,15 +10,11 @@ from typing import Any
 from harness import errors
 from harness.inventory.building import build
 from harness.inventory.checking import examine, site_names
-from harness.inventory.exporting import export_ansible, export_hosts, export_kea
 from harness.inventory.fields import Unsound
 from harness.inventory.merge import read_site
 from harness.inventory.positions import Tagged
 from harness.inventory.problems import Problem
-from harness.inventory.proposing import propose_mac
 from harness.inventory.resolving import resolve
-from harness.inventory.schema import json_schema
-from harness.inventory.show import show
 from harness.inventory.site import Host, Inventory
 
 __all__ = [
@@ -26,14 +22,8 @@ __all__ = [
     "Inventory",
     "Problem",
     "check",
-    "export_ansible",
-    "export_hosts",
-    "export_kea",
-    "json_schema",
     "load",
-    "propose_mac",
     "resolve",
-    "show",
     "sites",
     "survey",
     "variables",
@@ -75,7 +65,7 @@ def survey(folder: Path, site: str) -> list[Inventory]:
     """Every site of the folder, the named one first, sound or not: for questions that come before all is right."""
     _require(folder, [site])
     names = [site, *(name for name in site_names(folder) if name != site)]
-    found = [build(read_site(folder / name))[0] for name in names]
+    found = [build(read_site(folder / name), asked=False)[0] for name in names]
     try:
         _ = found[0].mac_namespace
     except Unsound as cause:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.contract import Declared, Segment
-from harness.inventory import models, nested_models
+from harness.inventory import models
 from harness.inventory.fields import Model
 from harness.inventory.merge import RawHost, RawSite, Variable
 from harness.inventory.problems import KeyPath, Problem, error, shown
 from harness.inventory.site import MANAGEMENT_GROUP, Host, Inventory, WaiverEntry, read_claims, vm_variable
 from harness.inventory.typed import close_to, forbidden_texts, read_model
 from harness.inventory.workload_models import Workload
+
+if TYPE_CHECKING:
+    from harness.inventory.nested_models import Nested
 
 M = TypeVar("M", bound=Model)
 
@@ -25,14 +28,18 @@ _HOST_KEYS = {"mgmt_hypervisor": models.Hypervisor, "mgmt_router": models.Router
 KNOWN_KEYS = {*_SITE_KEYS, _OPTIONAL, *_HOST_KEYS, "mgmt_waivers", "mgmt_workloads", "mgmt_vm", "mgmt_vm_defaults"}
 
 
-def build(raw: RawSite) -> tuple[Inventory, list[Problem]]:
-    """The typed site with the problems of its types; wrong parts of it raise Unsound when they are read."""
-    return _Builder(raw).build()
+def build(raw: RawSite, *, asked: bool = True) -> tuple[Inventory, list[Problem]]:
+    """The typed site with the problems of its types; wrong parts of it raise Unsound when they are read.
+
+    A site that is only read for what others may not use as well is not asked how it is installed.
+    """
+    return _Builder(raw, asked=asked).build()
 
 
 class _Builder:
-    def __init__(self, raw: RawSite) -> None:
+    def __init__(self, raw: RawSite, *, asked: bool) -> None:
         self.raw = raw
+        self.asked = asked
         self.problems: list[Problem] = []
         self.missing: dict[str, list[Problem]] = {}  # key of mgmt_vm -> the VMs that have it nowhere
 
@@ -61,7 +68,7 @@ class _Builder:
             anchor=raw.anchor(),
             is_ours=is_ours,
             whole=whole,
-            nested=self._nested() if is_ours else None,
+            nested=self._nested() if is_ours and self.asked else None,
         )
         self._report_missing(len(inventory.guests))
         self._report_unknown_keys()
@@ -92,9 +99,14 @@ class _Builder:
             return _nothing_sound(model)
         return self._model(model, variable, (name,))
 
-    def _nested(self) -> nested_models.Nested | None:
+    def _nested(self) -> Nested | None:
         variable = self.raw.variables.get(_OPTIONAL)
-        return None if variable is None else self._model(nested_models.Nested, variable, (_OPTIONAL,))
+        if variable is None:
+            return None
+        # The installer's rules take as long to load as those of half the inventory, and few sites are installed by it.
+        from harness.inventory import nested_models  # noqa: PLC0415
+
+        return cast("Nested", self._model(nested_models.Nested, variable, (_OPTIONAL,)))
 
     def _model(self, model: type[Any], variable: Variable, root: KeyPath) -> Any:
         if variable.doubtful:

@@ -13,7 +13,6 @@ from harness.inventory.merge import read_site
 from harness.inventory.problems import Problem, distinct, error, warning
 from harness.inventory.rules_all import foreign_problems, shared_problems
 from harness.inventory.rules_guest import guest_problems
-from harness.inventory.rules_nested import nested_problems
 from harness.inventory.rules_site import site_problems
 from harness.inventory.rules_template import template_problems
 from harness.inventory.site import Inventory
@@ -42,7 +41,7 @@ def examine(
     problems: list[Problem] = []
     for name in site_names(folder):
         raw = read_site(folder / name, over if name in asked else None)
-        site, found = build(raw)
+        site, found = build(raw, asked=name in asked)
         sites.append(site)
         if name in asked:
             problems += raw.problems
@@ -58,12 +57,20 @@ def _rule_problems(site: Inventory, *, explicit: bool, today: date) -> Iterator[
         if site.whole:
             yield _not_ours(site, explicit=explicit)
         return
-    for rule in (*site_problems(site, today), *template_problems(site), *nested_problems(site)):
+    for rule in (*site_problems(site, today), *template_problems(site), *_nested_problems(site)):
         yield from _as_far_as_sound(rule)
     for guest in site.guests:
         if guest.vm is not None:
             for rule in guest_problems(site, guest, guest.vm):
                 yield from _as_far_as_sound(rule)
+
+
+def _nested_problems(site: Inventory) -> Iterable[Iterator[Problem]]:
+    if site.nested is None:
+        return ()
+    from harness.inventory.rules_nested import nested_problems  # noqa: PLC0415 - with the installer's rules, for few sites
+
+    return nested_problems(site, site.nested)
 
 
 def _as_far_as_sound(rule: Iterable[Problem]) -> Iterator[Problem]:

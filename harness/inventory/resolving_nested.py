@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.contract import Hypervisor, Iso, Mac, Nested, NestedMachine, Router
-from harness.inventory import nested_models
 from harness.inventory.site import Inventory, normal_mac, parse_address
+
+if TYPE_CHECKING:
+    from harness.inventory import nested_models
 
 NESTED_DISK = "vda"  # the one disk of the virtual machine, on virtio
 

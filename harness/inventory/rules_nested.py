@@ -14,15 +14,14 @@ from harness.inventory.typed import one_of
 _TOP = "mgmt_nested"
 
 
-def nested_problems(site: Inventory) -> Iterator[Iterator[Problem]]:
+def nested_problems(site: Inventory, nested: Nested) -> Iterator[Iterator[Problem]]:
     """One iterator per rule: a rule that meets an unsound value ends alone."""
-    if site.nested is not None:
-        yield _way_in(site)
-        yield _interface(site)
-        yield _name(site)
-        yield _room_on_disk(site, site.nested)
-        yield _memory(site, site.nested)
-        yield _images(site, site.nested)
+    yield _way_in(site)
+    yield _interface(site)
+    yield _name(site)
+    yield _room_on_disk(site, nested)
+    yield _memory(site, nested)
+    yield _images(site, nested)
 
 
 def _hypervisor(site: Inventory) -> Host:

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract import Declared, Mac, Segment
 from harness.identity import Namespace, parse_mac
 from harness.inventory import models
 from harness.inventory.fields import Unsound
 from harness.inventory.merge import Variable
-from harness.inventory.nested_models import Nested
 from harness.inventory.problems import KeyPath
 from harness.inventory.workload_models import Workload
+
+if TYPE_CHECKING:
+    from harness.inventory.nested_models import Nested
 
 MANAGEMENT_GROUP = "management_vms"
 UNKNOWN = "UNKNOWN"

@@ -15,7 +15,7 @@ import pytest
 from harness import inventory
 from harness.commands.exporting import export
 from harness.contract import Contract, Record
-from harness.inventory import export_ansible, export_hosts, export_kea
+from harness.inventory.exporting import export_ansible, export_hosts, export_kea
 from harness.lab.router.vyos_commit import check as check_commit
 from harness.lab.router.vyos_tree import Release, Tree, as_json, find, require_valid, set_path
 from harness.routers.dnsmasq_files import parse_hosts_line

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness import inventory
 from harness.inventory.positions import read_document
+from harness.inventory.schema import json_schema
 from tests.inventory.trees import SHIPPED
 
 FILES = sorted(file for folder in ("group_vars", "host_vars") for file in SHIPPED.glob(f"*/{folder}/**/*.yml"))
@@ -22,7 +22,7 @@ def as_json(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
-    schema = inventory.json_schema()
+    schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -66,6 +66,6 @@ def test_leaves_the_keys_of_others_alone(validator: jsonschema.Draft202012Valida
 
 
 def test_explains_its_keys() -> None:
-    definitions = inventory.json_schema()["$defs"]
+    definitions = json_schema()["$defs"]
     assert "unique over all sites" in definitions["Vm"]["properties"]["vmid"]["description"]
     assert "required" not in definitions["Vm"]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from harness import inventory
 from harness.inventory import resolve
+from harness.inventory.show import show
 from tests.inventory.trees import SHIPPED
 
 
 def test_shows_the_whole_contract_as_plain_data() -> None:
-    shown = inventory.show(resolve(inventory.load(SHIPPED, "lab"), state_dir=Path("/state")))
+    shown = show(resolve(inventory.load(SHIPPED, "lab"), state_dir=Path("/state")))
     assert json.loads(json.dumps(shown)) == shown
     metrics = next(guest for guest in shown["guests"] if guest["name"] == "metrics-vm01")
     assert metrics["nic"]["mac"] == "02:de:99:01:01:01"
