@@ -29,6 +29,7 @@ from harness.contract import Api, ApiToken, Contract, SecretRef
 from harness.inventory import load, resolve
 from harness.lab.seed import seed_of
 from harness.lab.spec import LabSpec
+from harness.printing import Lines
 from harness.verify import VerifyOptions
 from harness.verify.clauses import load_clauses
 from harness.verify.run import take_report
@@ -101,7 +102,7 @@ def verify_fleet(folder: Path, count: int) -> Fleet:
     began = time.monotonic()
     for contract in contracts:
         said = StringIO()
-        report = take_report(options, contract=contract, console=Console(file=said, width=120))
+        report = take_report(options, contract=contract, out=Lines(said))
         if report is None or report.exit_status:
             sys.exit(f"{contract.hypervisor.api.url}: {said.getvalue()}")
         checks += sum(len(one.checks) for one in report.clauses)

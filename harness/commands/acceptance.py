@@ -13,7 +13,7 @@ from rich.console import Console
 from harness import acceptance as accepting
 from harness import instance, lab
 from harness.acceptance import Done, Ground
-from harness.commands.front import INTERRUPTED, console, front
+from harness.commands.front import INTERRUPTED, front
 from harness.commands.nested import cache_folder
 from harness.commands.setup import install_missing
 from harness.contract import Contract
@@ -21,6 +21,7 @@ from harness.errors import Invalid, Missing, Unsafe
 from harness.interrupts import as_interrupts
 from harness.lab.paths import LAB
 from harness.nested.accelerator import choose
+from harness.printing import console
 from harness.site import open_contract, state_folder
 
 # What to do without KVM: go on slowly, skip the run and say so, or call it a failure.

@@ -11,8 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from harness.bootstrap import run as bootstrapping
 from harness.bootstrap.listening import HostResult, Step
 from harness.bootstrap.run import Bootstrapped, Options
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.contract import Contract
+from harness.printing import console
 from harness.site import open_contract
 
 _SAID = {"changed": "changed", "drift": "would change", "failed": "failed"}

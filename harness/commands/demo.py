@@ -12,11 +12,12 @@ from rich.console import Console
 from harness import lab
 from harness.bootstrap.run import Options
 from harness.commands.bootstrap import carry_out
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.commands.lab import start
 from harness.commands.provision import build
 from harness.commands.setup import install_missing
 from harness.commands.verify import keep_report
+from harness.printing import console
 from harness.site import CHECKOUT, open_contract
 from harness.verify import VerifyOptions
 

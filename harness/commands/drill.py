@@ -9,13 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.contract import Contract
 from harness.drills.catalogue import DRILLS
 from harness.drills.record import Record
 from harness.drills.run import Request, request, run_drill
 from harness.drills.standing import Standing, standings
 from harness.errors import Unsafe
+from harness.printing import console
 from harness.site import open_contract
 
 

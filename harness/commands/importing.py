@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import inventory as inventories
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.contract import Api, ApiToken, Contract, SecretRef
 from harness.errors import HarnessError, Invalid, Missing
 from harness.importing import Found, Known, import_site, known_site, new_site, read_hypervisor
+from harness.printing import console
 from harness.pve.client import Client, connect
 from harness.remote import ssh
 from harness.secrets import read_secret

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import instance, lab, nested
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.commands.nested import nested_of, spec_of
 from harness.commands.setup import install_missing
 from harness.contract import Contract
@@ -16,6 +16,7 @@ from harness.errors import Missing
 from harness.instance import Status
 from harness.interrupts import as_interrupts
 from harness.nested import programs
+from harness.printing import console
 from harness.site import open_contract
 
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from harness import inventory as inventories
-from harness.commands.front import front, lines
+from harness.commands.front import front
 from harness.inventory.proposing import propose_mac
 from harness.inventory.schema import json_schema
+from harness.printing import lines
 
 
 @front

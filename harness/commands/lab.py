@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import lab
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.embedded import RouterKind
@@ -33,6 +33,7 @@ from harness.lab import (
     SeedSubnet,
     Work,
 )
+from harness.printing import console
 from harness.routers import dnsmasq
 from harness.site import open_contract
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import lab, nested
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.commands.setup import install_missing
 from harness.commands.shares import ShareProgress
 from harness.contract import Contract, Nested, SecretRef, Ssh
 from harness.errors import HarnessError, Invalid
 from harness.evidence import Secret
 from harness.nested import ImageSpec, NestedSpec
+from harness.printing import console
 from harness.secrets import read_secret
 from harness.site import open_contract
 

@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 from rich.console import Console
 
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.errors import Invalid
 from harness.preflight import Before, Preflight, Result
 from harness.preflight import preflight as look
+from harness.printing import console
 from harness.site import open_contract
 
 STYLES = {"failed": "bold red", "unknown": "bold red", "waived": "yellow", "note": "yellow", "absent": "dim"}

@@ -6,8 +6,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from harness.commands.front import Out
 from harness.engine.events import Event
+from harness.printing import Out
 
 if TYPE_CHECKING:
     from rich.console import Console

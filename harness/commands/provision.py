@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.front import Out, front, lines
+from harness.commands.front import front
 from harness.contract import Contract
 from harness.head_start import HeadStart, begin
 from harness.opening import open_contract
+from harness.printing import Out, lines
 
 if TYPE_CHECKING:
     from harness.engine.events import Provisioned

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import routers
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.commands.progress import GuestProgress
 from harness.contract import Contract
 from harness.core_router import lease_of, open_router, require_reservations
@@ -22,6 +22,7 @@ from harness.engine import backing_up, destroying, quiet, rebuilding, restoring,
 from harness.engine.looks import GuestLooks, real_looks
 from harness.engine.rebuilding import Done
 from harness.errors import Invalid
+from harness.printing import console
 from harness.pve import backups
 from harness.site import open_contract, open_reader, open_writer
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.errors import Invalid, Missing, Refused
+from harness.printing import console
 from harness.report import outputs
 from harness.report.background import Background, look_back
 from harness.report.compare import Comparison, Turn, compare

@@ -15,11 +15,12 @@ from typing import Any
 from rich.console import Console
 
 from harness import routers
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.contract import Contract
 from harness.core_router import compare_now, open_router
 from harness.engine import proving, routing
 from harness.interrupts import as_interrupts
+from harness.printing import console
 from harness.routers import Changes, Comparison
 from harness.routers.compare import said
 from harness.site import open_contract, open_service_looks

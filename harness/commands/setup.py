@@ -10,8 +10,9 @@ import sys
 from rich.console import Console
 
 from harness import lab
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.errors import Missing
+from harness.printing import console
 
 FORBID = "HARNESS_NO_INSTALL"
 

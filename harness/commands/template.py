@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import routers, templates
-from harness.commands.front import console, front
+from harness.commands.front import front
 from harness.contract import ApiToken, Contract, Template
 from harness.core_router import lease_of, open_router, require_reservations
 from harness.engine.looks import real_looks
@@ -21,6 +21,7 @@ from harness.engine.observe import observe
 from harness.errors import Invalid
 from harness.evidence import Secret
 from harness.journal import journal_of
+from harness.printing import console
 from harness.secrets import read_secret
 from harness.site import open_contract, open_reader, open_writer
 from harness.templates import Bench, Outcome, Row

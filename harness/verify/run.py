@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from harness.contract import Contract
+from harness.printing import Out, lines
 from harness.report.history import look
 from harness.report.html import prepare
 from harness.report.model import Report
 from harness.report.outputs import KINDS, render_json_text
 from harness.report.terminal import print_report
-from harness.verify.live import Live
+from harness.verify.live import live
 from harness.verify.options import CHECKOUT, VerifyOptions
 from harness.verify.planned import begin
 from harness.verify.stash import CONTRACT, REPORT, TRIPS
@@ -53,12 +53,12 @@ def run_verify(
     options: VerifyOptions,
     *,
     contract: Contract | None = None,
-    console: Console | None = None,
+    out: Out | None = None,
     keep: Callable[[Report], object] = lambda _: None,
     begun: Trips | None = None,
 ) -> int:
     """Assert the contract of a site; 0 it holds, 1 a promise is broken, 2 something could not be looked at."""
-    report = take_report(options, contract=contract, console=console, begun=begun)
+    report = take_report(options, contract=contract, out=out, begun=begun)
     if report is None:
         return WRONG_REQUEST
     keep(report)
@@ -71,12 +71,12 @@ def take_report(
     options: VerifyOptions,
     *,
     contract: Contract | None = None,
-    console: Console | None = None,
+    out: Out | None = None,
     begun: Trips | None = None,
 ) -> Report | None:
     """As run_verify, for a caller that goes on with the result; None when the request was wrong (and that was said)."""
     # Standard output belongs to whoever asked for JSON there; people read standard error then.
-    console = console or Console(stderr=options.json == STDOUT)
+    out = out or lines(to_stderr=options.json == STDOUT)
     trips = begun or (begin(contract, options) if contract else None)
     if trips is not None:
         trips.start()
@@ -84,14 +84,14 @@ def take_report(
         trips.looks.ahead([prepare, partial(look, trips.state_dir)] if options.html else [])
     handover = _Handover(contract, trips)
     try:
-        pytest.main(_arguments(options), plugins=[handover, Live(console)])
+        pytest.main(_arguments(options), plugins=[handover, live(out)])
     finally:
         if trips is not None:
             trips.close()
     if handover.report is not None:
-        print_report(handover.report, console)
+        print_report(handover.report, out)
         if options.html is not None:
-            console.print(f"Report: {options.html}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"Report: {options.html}", markup=False)
     return handover.report
 
 

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from harness import lab
 from harness.contract import Contract
 from harness.lab import machines
 from harness.lab.paths import MACHINES
 from harness.lab.status import guest_pid, root_of
+from harness.printing import Lines
 from harness.report.model import Report
 from harness.site import open_contract
 from harness.verify import VerifyOptions
@@ -46,7 +45,7 @@ class Bench:
         """Every clause, on everything: as the command does it, without a new process for each run."""
         printed = io.StringIO()
         options = VerifyOptions(site=SITE, inventory=self.inventory, pytest_args=PYTEST)
-        report = take_report(options, contract=self.contract, console=Console(file=printed, width=200))
+        report = take_report(options, contract=self.contract, out=Lines(printed))
         assert report is not None, "verify refused to look: its reason stands in the captured error output"
         return Look(report, printed.getvalue())
 

@@ -8,13 +8,21 @@ import re
 import pytest
 from rich.console import Console
 
+from harness.printing import Lines
+from harness.report.model import Report
 from harness.report.terminal import print_report
 from tests.report.values import check, clause, report
 
 
-def printed(**console: object) -> str:
+def printed(shown: Report | None = None) -> str:
     out = io.StringIO()
-    print_report(report(), Console(file=out, width=100, **console))  # type: ignore[arg-type]
+    print_report(shown or report(), Lines(out))
+    return out.getvalue()
+
+
+def coloured() -> str:
+    out = io.StringIO()
+    print_report(report(), Console(file=out, soft_wrap=True, force_terminal=True, color_system="standard"))
     return out.getvalue()
 
 
@@ -25,9 +33,13 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 
 def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "\x1b[3" in printed(force_terminal=True, color_system="standard")
+    assert "\x1b[3" in coloured()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[3" not in printed(force_terminal=True, color_system="standard")
+    assert "\x1b[3" not in coloured()
+
+
+def test_a_terminal_says_the_same_in_colours() -> None:
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured()) == printed()
 
 
 def test_a_guest_that_is_gone_is_told_once_for_all_its_clauses() -> None:
@@ -44,9 +56,7 @@ def test_what_is_waived_is_not_told_as_broken() -> None:
 
 def test_an_ended_waiver_is_told_beside_what_its_checks_say() -> None:
     ended = clause("network.dns", "fail", check("fail", message="PTR wrong"), message="The waiver ended. PTR wrong")
-    out = io.StringIO()
-    print_report(report("fail", clauses=(ended,)), Console(file=out, width=100))
-    assert "    PTR wrong\n    The waiver ended. PTR wrong" in out.getvalue()
+    assert "    PTR wrong\n    The waiver ended. PTR wrong" in printed(report("fail", clauses=(ended,)))
 
 
 def test_it_ends_with_counts_cost_and_verdict() -> None:

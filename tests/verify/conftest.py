@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from harness.contract import Contract
+from harness.printing import Lines
 from harness.verify import VerifyOptions
 from harness.verify.run import take_report
 from tests.verify.small_specs import CLAUSES, CONTRACT, HEAD, NUMBERS, PROFILES, Ended, Run, clauses_of
@@ -28,7 +28,7 @@ def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
         out = io.StringIO()
         options = {"inventory": tmp_path, "specs": folder, **options}
         asked = VerifyOptions(pytest_args=("-p", "no:randomly", *arguments), **options)
-        report = take_report(asked, contract=contract, console=Console(file=out, width=200))
+        report = take_report(asked, contract=contract, out=Lines(out))
         return Ended(report, out.getvalue(), capfd.readouterr().err)
 
     return start

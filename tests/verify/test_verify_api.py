@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from harness.contract import BackupJob, Contract, Storage
 from harness.plan import Provenance
+from harness.printing import Lines
 from harness.pve.backups import read_kept
 from harness.pve.upid import parse_upid
 from harness.report.model import Report
@@ -119,7 +119,7 @@ class World:
 
     def verify(self, *arguments: str, **options: Any) -> Report:
         asked = VerifyOptions(inventory=self.pve.folder, pytest_args=("-k", SPECS, *arguments), **options)
-        report = take_report(asked, contract=self.contract, console=Console(file=io.StringIO()))
+        report = take_report(asked, contract=self.contract, out=Lines(io.StringIO()))
         assert report is not None
         return report
 

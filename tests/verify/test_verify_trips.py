@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from harness.contract import Contract, Ssh
+from harness.printing import Lines
 from harness.report.model import Report
 from harness.verify import VerifyOptions, guest_facts
 from harness.verify.looks import Looks
@@ -85,7 +85,7 @@ def verify(contract: Contract, tmp_path: Path) -> Verify:
         # pytest keeps imported specs by name for the life of the process.
         (folder / f"test_trips_{next(NUMBERS)}.py").write_text("import pytest\n" + textwrap.dedent(text))
         options = VerifyOptions(inventory=tmp_path, specs=folder, pytest_args=arguments)
-        report = take_report(options, contract=contract, console=Console(file=io.StringIO()))
+        report = take_report(options, contract=contract, out=Lines(io.StringIO()))
         assert report is not None
         return report
 
