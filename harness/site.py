@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from harness import probe
-from harness.contract import Contract, Mac, SecretRef
+from harness.contract import Contract, SecretRef
 from harness.embedded import STATE as LAB_STATE
-from harness.engine.proving import ServiceLooks
-from harness.errors import Invalid, Missing, Refused
+from harness.errors import Invalid, Missing
 from harness.evidence import Evidence, Secret
 from harness.opening import CHECKOUT, open_contract, state_folder
-from harness.probing import dhcp
 from harness.pve.client import Client, Purpose, Writer, connect
-from harness.remote import hosts, ssh
 from harness.secrets import read_secret
 
 __all__ = [
     "CHECKOUT",
     "open_contract",
     "open_reader",
-    "open_service_looks",
     "open_writer",
     "state_folder",
 ]
@@ -41,35 +33,6 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
     secret, fingerprint = _credential(contract, "provision")
     api = contract.hypervisor.api
     return connect(api, purpose="provision", secret=secret, evidence=evidence, read_only=False, fingerprint=fingerprint)
-
-
-@contextmanager
-def open_service_looks(contract: Contract, *, offers: bool = True) -> Iterator[ServiceLooks]:
-    """What the core router answers: DNS from here, DHCP from the hypervisor's bridge."""
-    server, port = str(contract.router.dns), contract.router.dns_port
-    resolve_a = partial(probe.resolve_a, server=server, port=port)
-    resolve_ptr = partial(probe.resolve_ptr, server=server, port=port)
-    if not offers:
-        yield ServiceLooks(None, resolve_a, resolve_ptr)
-        return
-    login = ssh.hypervisor_login(contract)
-    with ssh.connections([login]) as opened:
-        shell = hosts.runner(opened, login.name, evidence=Evidence(), source="host")
-
-        def ask(bridge: str, macs: Sequence[Mac]) -> Mapping[str, set[str]]:
-            answer = shell(dhcp.render_command(bridge, macs, until_all=True, sudo=login.user != "root"))
-            if answer.rc != 0:
-                raise Refused(
-                    tried="ask for DHCP offers",
-                    on=login.name,
-                    happened=" ".join(answer.stderr.split()[-20:]) or f"the command ended with {answer.rc}",
-                    do=f"It needs root and python3 there, and the bridge {bridge}",
-                )
-            heard = dhcp.parse_answers(answer.stdout)
-            ours = {str(contract.router.address), *(str(one.gateway) for one in contract.segments.values())}
-            return {mac: {one.address for one in heard.offers_to(mac) if one.server.address in ours} for mac in macs}
-
-        yield ServiceLooks(ask, resolve_a, resolve_ptr)
 
 
 def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:

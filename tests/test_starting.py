@@ -41,7 +41,7 @@ def test_a_list_of_the_tasks_needs_invoke_and_their_declarations() -> None:
 
 def test_checking_the_inventory_opens_no_site() -> None:
     loaded = imported_by("-m", "invoke", "--search-root", str(ROOT), "inventory.check", "--site", "lab")
-    assert parts(loaded) == {"answer", "commands", "contract", "errors", "identity", "inventory", "tasks"}
+    assert parts(loaded) == {"commands", "contract", "errors", "identity", "inventory", "printing", "tasks"}
     assert packages(loaded) & (OUTER_WORLD | FOR_PEOPLE) == set()
 
 
@@ -58,3 +58,19 @@ def test_verify_logs_in_before_it_loads_what_judges_and_draws() -> None:
     assert "harness.verify.trips" in loaded
     assert packages(loaded) & ((OUTER_WORLD - {"testinfra"}) | FOR_PEOPLE) == set()
     assert parts(loaded) & {"engine", "lab", "plan", "pve", "report", "site"} == set()
+
+
+def test_verify_imports_nothing_that_changes_a_site_and_no_other_command() -> None:
+    judging = "harness.commands.verify, harness.report.history, harness.verify.run, harness.pytest_plugin"
+    fixtures = "harness.verify.fixtures, harness.verify.recovery_fixtures"
+    loaded = imported_by("-c", f"import {judging}, {fixtures}; from harness.tasks import judging")
+    assert {"harness.verify.site_view", "harness.report.html", "harness.drills.catalogue"} <= loaded
+    others = {"engine", "lab", "answer", "preflight", "templates", "nested", "instance", "importing", "acceptance"}
+    assert parts(loaded) & others == set()
+    assert {name for name in loaded if name.startswith("harness.drills.")} == {
+        f"harness.drills.{name}" for name in ("catalogue", "record", "standing")
+    }
+    assert {name for name in loaded if name.startswith("harness.commands.")} == {
+        f"harness.commands.{name}" for name in ("front", "verify")
+    }
+    assert packages(loaded) & {"rich", "dns", "ansible", "ansible_runner"} == set()

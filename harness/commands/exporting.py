@@ -10,6 +10,7 @@ from harness import inventory as inventories
 from harness.commands.front import front
 from harness.errors import Invalid
 from harness.inventory.exporting import export_ansible, export_hosts, export_kea
+from harness.inventory.schema import json_schema
 from harness.inventory.show import show as show_plainly
 from harness.opening import open_contract
 from harness.routers import RENDERERS
@@ -40,6 +41,13 @@ def export(folder: Path, site: str, target: str) -> int:
         known = ", ".join(["ansible", "kea", "hosts", *RENDERERS])
         do = f"Choose one of {known}"
         raise Invalid(tried="export the inventory", on=site, happened=f"--for {target!r} is unknown", do=do)
+    return 0
+
+
+@front
+def export_schema() -> int:
+    """JSON Schema of our keys, for editors."""
+    print(json.dumps(json_schema(), indent=2))
     return 0
 
 

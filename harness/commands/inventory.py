@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness import inventory as inventories
 from harness.commands.front import front
 from harness.inventory.proposing import propose_mac
-from harness.inventory.schema import json_schema
 from harness.printing import lines
 
 
@@ -31,13 +29,6 @@ def check(folder: Path, site: str | None) -> int:
 def mac(folder: Path, site: str, category: str, group: str) -> int:
     """The next free MAC of the site's namespace, over all sites."""
     print(propose_mac(*inventories.survey(folder, site), category=category, group=group))
-    return 0
-
-
-@front
-def export_schema() -> int:
-    """JSON Schema of our keys, for editors."""
-    print(json.dumps(json_schema(), indent=2))
     return 0
 
 

@@ -19,11 +19,12 @@ from harness.commands.front import front
 from harness.contract import Contract
 from harness.core_router import compare_now, open_router
 from harness.engine import proving, routing
+from harness.engine.asking import open_service_looks
 from harness.interrupts import as_interrupts
 from harness.printing import console
 from harness.routers import Changes, Comparison
 from harness.routers.compare import said
-from harness.site import open_contract, open_service_looks
+from harness.site import open_contract
 
 
 @front

@@ -10,6 +10,7 @@ from types import TracebackType
 from harness import routers
 from harness.contract import Contract
 from harness.core_router import lease_of, open_router
+from harness.engine.asking import open_service_looks
 from harness.engine.looks import GuestLooks, real_looks
 from harness.engine.proving import ServiceLooks
 from harness.errors import Refused
@@ -18,7 +19,7 @@ from harness.pve.client import Client, Writer
 from harness.remote import ssh
 from harness.remote.hosts import as_root
 from harness.routers import CoreRouter
-from harness.site import open_reader, open_service_looks, open_writer
+from harness.site import open_reader, open_writer
 
 HOST_TIMEOUT_S = 30.0
 

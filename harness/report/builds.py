@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.engine.events import GuestResult
 from harness.errors import Invalid
 from harness.report.files import write_whole
+
+if TYPE_CHECKING:
+    from harness.engine.events import GuestResult
 
 BUILT = ("created", "finished")
 

@@ -42,8 +42,7 @@ def mac(_: Context, category: str, group: str, site: str = "lab", inventory: str
 )
 def export(_: Context, for_: str = "", site: str = "lab", inventory: str | None = None, schema: bool = False) -> None:
     """Write the inventory for other tools."""
-    from harness.commands.exporting import export
-    from harness.commands.inventory import export_schema
+    from harness.commands.exporting import export, export_schema
 
     if bool(for_) == schema:
         what = "--for ansible|hosts|kea|dnsmasq|opnsense|vyos, or --schema for editors"
