@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from harness.contract import Contract, Waiver
 from harness.verify import VerifyOptions
@@ -261,3 +263,16 @@ def test_json_can_go_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFix
     out, err = capfd.readouterr()
     assert (status, json.loads(out)["verdict"]) == (0, "pass")
     assert "Every asserted promise holds" in err
+
+
+def test_on_a_terminal_the_line_moves_and_is_gone_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "clauses.yml").write_text(clauses_of(PASSES))
+    (tmp_path / "test_on_a_terminal.py").write_text(HEAD + PASSES)
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, color_system=None, width=120, height=40)
+    assert run_verify(VerifyOptions(specs=tmp_path, inventory=tmp_path), contract=CONTRACT, out=terminal) == 0
+    text = shown.getvalue()
+    assert "1/1" in text
+    assert "test_resolves" in text
+    assert text.rindex("\x1b[2K") < text.index("lab: Every asserted promise holds")
+    assert "1 checks" not in text
