@@ -75,9 +75,7 @@ fi
 # NetworkManager uses the MAC already.
 renew=no
 if [ "$systemd" = yes ] && has networkctl && systemctl -q is-active systemd-networkd; then
-    for file in $(networkctl --no-pager --no-legend list 2>/dev/null | awk '$2 != "lo" { print $2 }' | while read -r link; do
-        networkctl --no-pager status "$link" 2>/dev/null | sed -n 's/^ *Network File: //p'
-    done | sort -u); do
+    for file in $(networkctl --no-pager status --all 2>/dev/null | sed -n 's/^ *Network File: //p' | sort -u); do
         case $file in /*.network) ;; *) continue ;; esac
         grep -qi '^ *DHCP *= *\(yes\|true\|ipv4\|both\|on\|1\)' "$file" || continue
         drop_in=/etc/systemd/network/${file##*/}.d/50-mgmt-harness.conf
