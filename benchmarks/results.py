@@ -113,7 +113,6 @@ def judge(results: Results) -> tuple[Goal, ...]:
         Goal("testinfra with a control path, times verify", ratio("testinfra", "verify"), 5, at_least=True),
         Goal("Ansible's asserts, times verify", ratio("ansible", "verify"), 20, at_least=True),
         Goal("provision, times the critical path of PVE's tasks", results.stretch("provision-recorded"), 1.2),
-        Goal("provision, times the floor", ratio("provision", "provision-floor"), 1.2),
         Goal("Ansible's provisioning, times provision", ratio("ansible-provision", "provision"), 4, at_least=True),
         Goal("write calls of the second provision", again.api_writes, 0),
         Goal(

@@ -148,3 +148,15 @@ def test_sleep_lives_in_wait(path: Path) -> None:
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_module_says_its_promise(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("part", ["engine", "plan", "routers", "templates", "drills", "preflight", "report", "pve"])
+def test_a_command_is_named_for_its_site(part: str) -> None:
+    """Without one it would be done to the lab: Contract.invoke knows the site."""
+    named = [
+        f"{path.relative_to(ROOT)}:{one.lineno}"
+        for path in (ROOT / "harness" / part).rglob("*.py")
+        for one in ast.walk(ast.parse(path.read_text()))
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and "./invoke " in one.value
+    ]
+    assert named == []

@@ -75,7 +75,7 @@ def _ground(contract: Contract) -> Ground:
         on=f"site {contract.site}",
         happened="it would make the site and throw it away, and this one is neither the lab nor a nested VM;"
         " nothing was changed",
-        do="Use --site nested or --site lab; for a real site run ./invoke verify",
+        do=f"Use --site nested or --site lab; for a real site run {contract.invoke('verify')}",
     )
 
 

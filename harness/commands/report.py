@@ -96,7 +96,7 @@ def _require_runs(history: History, site: str, options: ReportOptions) -> None:
 def _list(history: History, out: Console) -> None:
     """Newest first, as `--run` and `--compare` take them."""
     if not history.runs:
-        out.print(f"No whole run is kept in {history.folder}. Run ./invoke verify.", markup=False)
+        out.print(f"No whole run is kept in {history.folder}. A whole verify makes one.", markup=False)
     for kept in reversed(history.runs):
         run = kept.run
         counts = ", ".join(f"{count} {WORDS[verdict]}" for verdict, count in run.counts.items() if count)

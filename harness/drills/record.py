@@ -63,7 +63,7 @@ def read_record(state_dir: Path, drill: str) -> Record | None:
             tried="read the last drill",
             on=str(path),
             happened=f"it is no record of a drill ({broken})",
-            do=f"Remove that file and run the drill again: ./invoke drill {drill}",
+            do=f"Remove that file, and run the drill {drill} again",
         ) from broken
 
 

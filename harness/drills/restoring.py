@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from harness.contract import Guest
+from harness.contract import Contract, Guest
 from harness.drills.model import Drilling
 from harness.drills.one_guest import chosen, job_of, look_at, remembered, require_made
 from harness.engine.saved import archives_of
@@ -32,7 +32,10 @@ def run(drilling: Drilling) -> None:
         untouched = after is not None and (after.config, after.status) == (before.config, before.status)
         boots = f"{tried.archive} ({said_age(tried.age_s)} old) boots as VM {tried.vmid} in {tried.seconds:.1f} s"
         drilling.check(
-            guest.name, wanted=PROMISE, seen=f"{boots}: {tried.proof}; {_itself(guest, untouched)}", good=untouched
+            guest.name,
+            wanted=PROMISE,
+            seen=f"{boots}: {tried.proof}; {_itself(drilling.contract, guest, untouched)}",
+            good=untouched,
         )
 
 
@@ -42,10 +45,10 @@ def mend(drilling: Drilling) -> None:
     drilling.tell("no copy of a restored backup is left")
 
 
-def _itself(guest: Guest, untouched: bool) -> str:
+def _itself(contract: Contract, guest: Guest, untouched: bool) -> str:
     if untouched:
         return f"{guest.name} itself was not touched"
     return (
         f"the configuration or the state of {guest.name} is another one than before: compare with "
-        f"./invoke plan --guest {guest.name}, and find out who changed it"
+        f"{contract.invoke(f'plan --guest {guest.name}')}, and find out who changed it"
     )

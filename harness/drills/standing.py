@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -40,17 +39,19 @@ def standing(contract: Contract, drill: Drill, now: datetime | None = None) -> S
         read_record(contract.state_dir, drill.name),
         now=now or datetime.now(UTC),
         max_age_days=contract.drill_max_age_days,
-        allowed=contract.drills,
+        do=next_step(contract, drill.name),
     )
 
 
-def judge(
-    drill: str, clause: str, record: Record | None, *, now: datetime, max_age_days: int, allowed: Collection[str]
-) -> Standing:
-    """An interrupted drill shows nothing, so the last good one counts; one that was cut off may have left something."""
-    run = f"./invoke drill {drill}"
+def next_step(contract: Contract, drill: str) -> str:
+    """The command that runs it, after what has to be declared first."""
+    run = contract.invoke(f"drill {drill}")
     declare = f"Allow it in the inventory (mgmt_site.drills: [{drill}]), then run {run}"
-    do = run if drill in allowed else declare
+    return run if drill in contract.drills else declare
+
+
+def judge(drill: str, clause: str, record: Record | None, *, now: datetime, max_age_days: int, do: str) -> Standing:
+    """An interrupted drill shows nothing, so the last good one counts; one that was cut off may have left something."""
     verdict, said = _weigh(drill, record, now, max_age_days)
     return Standing(
         drill,

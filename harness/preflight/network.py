@@ -33,7 +33,7 @@ def judge_host_key(
         kept = ", ".join(sorted(f"{key.type} {key.fingerprint}" for key in pinned))
         do = (
             f"Find out why ({compare_first}); if it was installed anew: ssh-keygen -R {name} -f {files[0]},"
-            " then ./invoke bootstrap"
+            " then bootstrap it"
         )
         yield failed(f"{name} shows another host key than the pinned one: {shown} instead of {kept}", do)
     else:

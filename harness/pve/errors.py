@@ -166,8 +166,8 @@ def _no_entry(words: str, call: Call) -> Refused:
         tried=f"{call.tried} as {call.who}",
         on=call.url,
         happened=f"PVE does not accept the credential (401 {words})",
-        do=f"Put the current secret of {call.who} into {call.secret_at}, or have a new one made: "
-        "./invoke bootstrap --rotate-tokens",
+        do=f"Put the current secret of {call.who} into {call.secret_at}, or have a new one made "
+        "(bootstrap --rotate-tokens)",
     )
 
 

@@ -48,7 +48,7 @@ def advise_client(client: Asker, path: str, privileges: Iterable[str]) -> str:
             f"{client.who} is not meant to have {' or '.join(wanted)} on {path}: look what asked for it, or give it to "
             "the token and to its user with `pveum acl modify` on the node"
         )
-    return f"{advise(client.who, needs[:1], _grants(client))}; ./invoke bootstrap gives what is documented, too"
+    return f"{advise(client.who, needs[:1], _grants(client))}; bootstrap gives what is documented, too"
 
 
 def _grants(client: Asker) -> Grants | None:

@@ -58,7 +58,7 @@ def read_builds(state_dir: Path) -> tuple[Build, ...]:
             tried="read how long the VMs took to build",
             on=str(file),
             happened=str(error.errors(include_url=False)[0]["msg"]),
-            do="Remove that file; the next ./invoke provision that makes a VM writes it anew",
+            do="Remove that file; the next provision that makes a VM writes it anew",
         ) from error
 
 

@@ -53,7 +53,7 @@ class History:
         if len(found) == 1:
             return found[0]
         many = f"{len(found)} runs start with it" if found else "there is none"
-        known = ", ".join(kept.name for kept in self.runs[-5:]) or "none yet; ./invoke verify makes one"
+        known = ", ".join(kept.name for kept in self.runs[-5:]) or "none yet; a whole verify makes one"
         raise Missing(
             tried=f"find the run {name!r}",
             on=str(self.folder),

@@ -75,7 +75,7 @@ def _parse(file: Path, kind: TypeAdapter[T]) -> T:
             tried="read a run",
             on=str(file),
             happened="there is no such file",
-            do="Choose one: ./invoke report --list",
+            do="Name one that report --list shows",
         ) from error
     except OSError as error:
         raise Invalid(

@@ -57,7 +57,7 @@ def _unseen(what: str, node: str) -> BackupRun:
         tried="see how the backup was made",
         on=what,
         happened=f"the task list of {node} has no backup task about it any more",
-        do="Make one that can be followed: ./invoke backup.now",
+        do="Make one that can be followed (backup.now)",
     )
 
 

@@ -62,8 +62,8 @@ class Expect:
         return Broken(f"{said}. Declared at {place(at.declared)}. Next: {self.command(do)}")
 
     def command(self, do: str) -> str:
-        """`do` as something to type: a task of ours gets the site, anything else stands as it is."""
-        if not do.startswith("./invoke "):
+        """`do` as something to type: a task of ours gets the site unless it has it, anything else stands as it is."""
+        if not do.startswith("./invoke ") or " --site " in do:
             return do
         task, _, rest = do.removeprefix("./invoke ").partition(" ")
         return f"./invoke {task} --site {self.site} {rest}".rstrip()

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.drills.record import Observation, Record, read_record, write_record
-from harness.drills.standing import Standing, ago, judge
+from harness.drills.standing import Standing, ago, judge, next_step
 from harness.errors import Invalid
+from tests import sites
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BEFORE = NOW - timedelta(days=3)
@@ -33,8 +34,8 @@ GOOD = Record(
 )
 
 
-def standing(record: Record | None, *, allowed: tuple[str, ...] = ("reboot",), now: datetime = NOW) -> Standing:
-    return judge("reboot", "recovery.reboot", record, now=now, max_age_days=90, allowed=allowed)
+def standing(record: Record | None, *, now: datetime = NOW) -> Standing:
+    return judge("reboot", "recovery.reboot", record, now=now, max_age_days=90, do="./invoke drill reboot")
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_no_drill_is_no_record(tmp_path: Path) -> None:
 def test_a_broken_record_is_said_and_never_taken_for_none(tmp_path: Path, text: str) -> None:
     write_record(tmp_path, GOOD)
     (tmp_path / "drills/reboot.json").write_text(text)
-    with pytest.raises(Invalid, match=r"it is no record of a drill .*\./invoke drill reboot"):
+    with pytest.raises(Invalid, match=r"it is no record of a drill .*run the drill reboot again"):
         read_record(tmp_path, "reboot")
 
 
@@ -94,8 +95,11 @@ def test_a_promise_is_judged_by_its_last_drill(record: Record | None, verdict: s
 
 
 def test_where_it_is_not_allowed_that_comes_first() -> None:
-    found = standing(None, allowed=("tenant-loss",))
-    assert found.do == "Allow it in the inventory (mgmt_site.drills: [reboot]), then run ./invoke drill reboot"
+    home = replace(sites.contract(), site="dvnt", drills=frozenset({"reboot"}))
+    assert next_step(home, "reboot") == "./invoke drill reboot --site dvnt"
+    closed = replace(home, drills=frozenset())
+    said = "Allow it in the inventory (mgmt_site.drills: [reboot]), then run ./invoke drill reboot --site dvnt"
+    assert next_step(closed, "reboot") == said
 
 
 @pytest.mark.parametrize(

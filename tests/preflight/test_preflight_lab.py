@@ -146,10 +146,7 @@ def test_another_host_key_stops_every_look_at_the_host(declared: Installed) -> N
     with broken(declared, change, mend, "hv01"):
         said = stopping(taken(declared)[1])
     assert set(said) == {"ssh.host-key", "ssh.login"}
-    assert (
-        "ssh-keygen -R hv01 -f /var/lib/mgmt-lab/secrets/ssh/known_hosts, then ./invoke bootstrap"
-        in said["ssh.host-key"]
-    )
+    assert "ssh-keygen -R hv01 -f /var/lib/mgmt-lab/secrets/ssh/known_hosts, then bootstrap it" in said["ssh.host-key"]
 
 
 PRIVILEGES = {
