@@ -102,8 +102,10 @@ def nic_counters(vmid: int, config: Mapping[str, str]) -> dict[str, dict[str, in
         statistics = Path(f"/sys/class/net/{tap}/statistics")
 
         def counter(name: str, folder: Path = statistics) -> int:
-            file = folder / name
-            return int(file.read_text(encoding="ascii")) if file.is_file() else 0
+            try:
+                return int((folder / name).read_text(encoding="ascii"))
+            except OSError:  # there is none, or it goes away with its guest while it is read
+                return 0
 
         found[tap] = {"netin": counter("tx_bytes"), "netout": counter("rx_bytes")}
     return found
@@ -133,9 +135,12 @@ def running_details(sim: Simulator, vmid: int, config: Mapping[str, str]) -> dic
 def guest_memory(pid: int, total: int) -> dict[str, int]:
     """What the balloon driver of a running system reports; a guest without a process has no system."""
     used = resident_bytes(pid)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):  # it may end between two looks
+        return {}
     if not used:
         return {}
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     figures = {"total_mem": total, "free_mem": max(0, total - used), "last_update": int(time.time())}
     faults = {"minor_page_faults": int(fields[7]), "major_page_faults": int(fields[9])}
     return figures | faults | {"mem_swapped_in": 0, "mem_swapped_out": 0}

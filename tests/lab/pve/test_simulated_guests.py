@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from harness.lab.pve import vm_status
 from harness.wait import wait_until
 from tests.lab.pve.served import NODE, Node
 
@@ -125,3 +130,19 @@ def test_a_deaf_guest_does_not_shut_down_but_can_be_cut_off(scripted_node: Node)
     assert status == "VM quit/powerdown failed - got timeout"
     assert scripted_node.run("POST", f"{deaf}/status/shutdown", {"timeout": 2, "forceStop": 1}) == "OK"
     assert scripted_node.read(f"{deaf}/status/current")["status"] == "stopped"
+
+
+def test_a_guest_that_ends_while_it_is_looked_at_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    monkeypatch.setattr(vm_status, "resident_bytes", lambda _: 4096)  # a moment ago
+    assert vm_status.guest_memory(ended.pid, 1 << 30) == {}
+
+
+def test_a_port_that_goes_away_while_it_is_read_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> str:
+        raise OSError(errno.EINVAL, "Invalid argument")  # the kernel's answer for a device that is being removed
+
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", read)
+    assert vm_status.nic_counters(130, {"net0": "virtio"}) == {"tap130i0": {"netin": 0, "netout": 0}}
