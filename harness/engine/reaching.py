@@ -69,7 +69,8 @@ def reach(job: Job) -> None:
 
     def look() -> tuple[bool | None, str]:
         job.check()
-        _look_at_sshd(job, signals)
+        if "sshd" not in signals.proven:  # each look costs a booting guest a process, and its keys are asked for later
+            _look_at_sshd(job, signals)
         waited = time.monotonic() - began
         if "address" not in signals.proven:
             _look_at_agent(job, signals, urgent="sshd" in signals.proven or waited > AGENT_PATIENCE_S)
@@ -91,7 +92,6 @@ def _look_at_sshd(job: Job, signals: Signals) -> None:
         signals.proven.add("sshd")
     except Unreachable as error:
         signals.sshd = error.happened
-        signals.proven.discard("sshd")
 
 
 def _look_at_agent(job: Job, signals: Signals, *, urgent: bool) -> None:
