@@ -196,7 +196,7 @@ def _tagged(text: str, file: Path) -> Iterator[tuple[str, str]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as cause:
-        do = "inventory.check names the line"
+        do = "Run inventory.check for this site; it names the line"
         raise Invalid(tried="read the vault", on=str(file), happened="it is no YAML", do=do) from cause
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if value.tag == "!vault":
