@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness import safe_yaml
 from harness.contract import SecretRef
 from harness.errors import HarnessError, Invalid, Missing, Refused
 from harness.evidence import Secret, hide_secrets
@@ -185,7 +186,7 @@ def _values(name: str, text: str, file: Path, decrypt: Decrypt) -> Iterator[Any]
 
 def _parse(text: str, file: Path) -> Any:
     try:
-        return yaml.safe_load(text)
+        return safe_yaml.load(text)
     except yaml.YAMLError:
         # Not `from` the cause: it quotes the decrypted text.
         do = f"Run `ansible-vault edit {file}`"
@@ -194,7 +195,7 @@ def _parse(text: str, file: Path) -> Any:
 
 def _tagged(text: str, file: Path) -> Iterator[tuple[str, str]]:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=safe_yaml.LOADER)
     except yaml.YAMLError as cause:
         do = "Run inventory.check for this site; it names the line"
         raise Invalid(tried="read the vault", on=str(file), happened="it is no YAML", do=do) from cause

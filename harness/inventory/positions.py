@@ -12,10 +12,9 @@ import yaml
 
 from harness.contract import Declared
 from harness.inventory.problems import Key, KeyPath, Problem, error, warning
+from harness.safe_yaml import LOADER
 
 VAULT_HEADER = "$ANSIBLE_VAULT"
-# The C parser is an order of magnitude faster; PyYAML may have been built without it.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _DEEPEST = 64
 
@@ -92,7 +91,7 @@ class _Reader:
         self.flattened: set[int] = set()  # mappings reached again through an alias
 
     def read(self, text: str) -> Document:
-        self.loader = _Loader(text)
+        self.loader = LOADER(text)
         try:
             node = self.loader.get_single_node()
             if node is None:

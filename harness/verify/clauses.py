@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from harness import safe_yaml
 from harness.errors import Invalid
 
 SEVERITIES = ("critical", "major", "minor")
@@ -114,7 +115,7 @@ class Clauses:
 def load_clauses(file: Path) -> Clauses:
     """The clauses of `file`; a mistake in it is an Invalid that names the entry."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = safe_yaml.load(file.read_text(encoding="utf-8"))
         groups: Mapping[str, str] = raw["groups"]
         clauses = [_parse_clause(entry, groups, file) for entry in raw["clauses"]]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
