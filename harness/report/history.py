@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic_core import to_json
 
 from harness.errors import HarnessError, Missing
 from harness.report.files import write_whole
@@ -69,7 +70,7 @@ def keep(state_dir: Path, report: Report) -> Path:
     """Put a whole run into the history. The oldest leave it, but never the last green one."""
     folder = folder_of(state_dir)
     file = _free(folder, report.started_at)
-    write_whole(file, json.dumps(render_json(report), ensure_ascii=False, separators=(",", ":")) + "\n")
+    write_whole(file, to_json(render_json(report)).decode() + "\n")
     history = look(state_dir)
     for kept in history.runs[:-KEPT]:
         if kept != history.last_green:

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from pathlib import Path
 
-from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
-from jinja2.bccache import Bucket
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.evidence import Fact
 from harness.report.background import NOTHING, Background
 from harness.report.chart import measure
+from harness.report.compiled import CompiledTemplates
 from harness.report.model import Check, ClauseResult, Report, ShownChain, ShownGuest, Verdict
 from harness.report.picture import NARROW, WIDE, draw
 from harness.report.trouble import gravest_first, troubles
@@ -73,25 +74,12 @@ class Vm:
     counts: dict[Verdict, int]
 
 
-class _Compiled(BytecodeCache):
-    """The templates as this process has compiled them: that takes as long as to fill them."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._held:
-            bucket.bytecode_from_string(self._held[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._held[bucket.key] = bucket.bytecode_to_string()
-
-
-_COMPILED = _Compiled()
+_HERE = Path(__file__)
+_COMPILED = CompiledTemplates(_HERE.parent / "templates/__pycache__", _HERE)
 
 
 def prepare() -> None:
-    """Compile the templates, for whoever has time for it before there is a report."""
+    """Load the templates, for whoever has time for it before there is a report."""
     environment = _environment(datetime.now().astimezone())
     for name in environment.list_templates(extensions=["html"]):
         environment.get_template(name)
@@ -181,11 +169,15 @@ def _marked(text: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
-def _answer(fact: Fact) -> str:
-    return _in_lines(fact.answered)
+def _answer(fact: Fact) -> Markup:
+    return _escaped(fact.answered)
 
 
 @lru_cache(maxsize=4096)  # dozens of checks stand on the same answer
+def _escaped(text: str) -> Markup:
+    return escape(_in_lines(text))
+
+
 def _in_lines(text: str) -> str:
     """JSON in lines that can be read; anything else, and JSON that was cut, as it came."""
     if text[:1] in ("{", "["):
@@ -197,7 +189,12 @@ def _in_lines(text: str) -> str:
 
 
 def _clock(fact: Fact) -> str:
-    return datetime.fromtimestamp(fact.at).astimezone().strftime("%H:%M:%S")
+    return _at(int(fact.at))
+
+
+@lru_cache(maxsize=256)  # thousands of answers came within a few seconds
+def _at(second: int) -> str:
+    return datetime.fromtimestamp(second).astimezone().strftime("%H:%M:%S")
 
 
 def _day(moment: datetime) -> date:

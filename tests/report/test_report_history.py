@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.report import history
 from harness.report.background import look_back
 from harness.report.builds import read_builds, remember_builds
 from harness.report.model import Overall, Report
+from harness.report.reading import HEAD_BYTES
 from tests.report.values import STARTED, report
 
 
@@ -81,6 +83,30 @@ def test_a_damaged_run_hides_no_other(tmp_path: Path) -> None:
     found = history.look(tmp_path)
     assert len(found.runs) == 1
     assert "2026-11-21T00-00-00Z.json" in found.unreadable[0]
+
+
+def test_of_an_earlier_run_only_its_head_is_read(tmp_path: Path) -> None:
+    """There may be thirty, each with a megabyte of evidence."""
+    file = history.keep(tmp_path, run(0))
+    file.write_text(file.read_text().replace('"clauses":[', '"clauses":[' + " " * HEAD_BYTES + "no JSON"))
+    assert names(tmp_path) == [file.stem]
+    with pytest.raises(Invalid, match=file.name):
+        history.look(tmp_path).find("last")
+
+
+def test_a_run_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    file = history.keep(tmp_path, run(0))
+    file.write_text(file.read_text()[:-2])
+    found = history.look(tmp_path)
+    assert found.runs == ()
+    assert file.name in found.unreadable[0]
+
+
+def test_a_head_in_another_order_is_found_too(tmp_path: Path) -> None:
+    file = history.keep(tmp_path, run(0))
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({"clauses": kept.pop("clauses"), "padding": " " * HEAD_BYTES, **kept}) + "\n")
+    assert names(tmp_path) == [file.stem]
 
 
 def test_a_report_looks_back_from_its_own_time(tmp_path: Path) -> None:
