@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -91,9 +92,10 @@ def show_turns(turns: Iterable[Iterable[str]]) -> str:
 
 def place(declared: Declared) -> str:
     """file:line, short when it is below the current directory."""
-    return f"{_shortened(declared.file, Path.cwd())}:{declared.line}"
+    here = os.getcwd()  # noqa: PTH109 - hundreds of checks ask, and a Path takes longer to make than all the rest
+    return f"{_shortened(declared.file, here)}:{declared.line}"
 
 
 @lru_cache(maxsize=512)
-def _shortened(file: Path, here: Path) -> Path:
+def _shortened(file: Path, here: str) -> Path:
     return file.relative_to(here) if file.is_relative_to(here) else file

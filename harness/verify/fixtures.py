@@ -28,12 +28,41 @@ from harness.verify.segment_facts import SegmentFacts
 from harness.verify.site_view import SiteView
 from harness.verify.stash import PINNED, RECORD, SITE
 
+
+class OfThisRun:
+    """What there is one of in a run.
+
+    Bound to the run: to hand pytest's `request` to these, at each of thousands of uses, takes as long as the checks.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.fixture(scope="session")
+    def contract(self) -> Contract:
+        return self._config.stash[RECORD].contract
+
+    @pytest.fixture(scope="session")
+    def today(self) -> date:
+        return self._config.stash[RECORD].today
+
+    @pytest.fixture(scope="session")
+    def site(self) -> SiteView:
+        """Everything that can be looked at, each look taken once."""
+        return self._config.stash[SITE]
+
+    @pytest.fixture(scope="session")
+    def mac_owners(self) -> MacOwners:
+        """Every MAC of every site in the inventory folder."""
+        return read_mac_owners(self._config.getoption("inventory"), self._config.stash[RECORD].contract.site)
+
+    @pytest.fixture
+    def pinned(self) -> str:
+        """How the inventory says that the web interface must identify itself."""
+        return self._config.stash[PINNED]()
+
+
 # --- declared ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def contract(request: pytest.FixtureRequest) -> Contract:
-    return request.config.stash[RECORD].contract
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +75,6 @@ def expect(contract: Contract, site: SiteView) -> Expect:
     return Expect(contract.site, site.looks.note)
 
 
-@pytest.fixture(scope="session")
-def today(request: pytest.FixtureRequest) -> date:
-    return request.config.stash[RECORD].today
-
-
 @pytest.fixture
 def hardware(hypervisor: Hypervisor) -> Hardware:
     """What the machine must be; while the site has not chosen one, nothing can be said.
@@ -60,12 +84,6 @@ def hardware(hypervisor: Hypervisor) -> Hardware:
     if hypervisor.hardware.pending is not None:
         raise Pending(f"{hypervisor.hardware.pending} (declared at {place(hypervisor.declared)})")
     return hypervisor.hardware
-
-
-@pytest.fixture(scope="session")
-def mac_owners(request: pytest.FixtureRequest) -> MacOwners:
-    """Every MAC of every site in the inventory folder."""
-    return read_mac_owners(request.config.getoption("inventory"), request.config.stash[RECORD].contract.site)
 
 
 @pytest.fixture
@@ -84,12 +102,6 @@ def carriers(contract: Contract, responsibility: str) -> tuple[str, ...]:
 
 
 # --- the hypervisor ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def site(request: pytest.FixtureRequest) -> SiteView:
-    """Everything that can be looked at, each look taken once."""
-    return request.config.stash[SITE]
 
 
 @pytest.fixture
@@ -136,12 +148,6 @@ def local_storages(storages: tuple[ObservedStorage, ...]) -> frozenset[str]:
 def shown(site: SiteView) -> str:
     """How the web interface identifies itself."""
     return site.web_certificate()
-
-
-@pytest.fixture
-def pinned(request: pytest.FixtureRequest) -> str:
-    """How the inventory says it must."""
-    return request.config.stash[PINNED]()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -68,7 +68,8 @@ class RunRecord:
 
     def report(self) -> Report:
         """Everything found, judged."""
-        results = tuple(self._judge(clause_id) for clause_id in self.clauses.by_id if self._is_shown(clause_id))
+        shown = self._shown()
+        results = tuple(self._judge(clause_id) for clause_id in self.clauses.by_id if clause_id in shown)
         problems = (*self.problems, *self._missing())
         api_calls, ssh_trips = self.count_trips()
         contract, picture = self.contract, self.draw()
@@ -86,7 +87,7 @@ class RunRecord:
             started_at=self.started_at,
             problems=problems,
             chains=self.follow_chains(),
-            drills=self._drills(),
+            drills=self._drills(shown),
             retries=self.list_retries(),
             network=picture.network if picture else None,
             selection=self.selection,
@@ -102,12 +103,12 @@ class RunRecord:
     def today(self) -> date:
         return self.started_at.astimezone().date()
 
-    def _is_shown(self, clause_id: str) -> bool:
+    def _shown(self) -> frozenset[str]:
         """A chosen clause is left out only when its specs exist and the user's selection let none of them in."""
-        if clause_id not in self.chosen:
-            return False
-        selected = any(spec.clause == clause_id for spec in self.specs.values())
-        return selected or (clause_id not in self.asserted and self.whole)
+        selected = {spec.clause for spec in self.specs.values()}
+        return frozenset(
+            clause for clause in self.chosen if clause in selected or (clause not in self.asserted and self.whole)
+        )
 
     def _judge(self, clause_id: str) -> ClauseResult:
         waiver = next((waiver for waiver in self.contract.waivers if waiver.clause == clause_id), None)
@@ -120,10 +121,10 @@ class RunRecord:
             today=self.today,
         )
 
-    def _drills(self) -> tuple[ShownDrill, ...]:
+    def _drills(self, shown: Set[str]) -> tuple[ShownDrill, ...]:
         """Those whose promise is shown; a record that cannot be read is the clause's own trouble."""
-        shown = [one for one in DRILLS.values() if self._is_shown(one.clause)]
-        return tuple(drill for one in shown if (drill := _shown_drill(self.contract, one, self.started_at)))
+        asked = [one for one in DRILLS.values() if one.clause in shown]
+        return tuple(drill for one in asked if (drill := _shown_drill(self.contract, one, self.started_at)))
 
     def _missing(self) -> tuple[str, ...]:
         """Problems that follow from what did not happen."""
