@@ -17,8 +17,8 @@ import stat
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ LONGEST_DIRECTORY = 108 - 1 - 1 - 40 - 17
 DIRECTORY_PREFIX = "mgmt-ssh-"
 # OpenSSH's PROTOCOL.mux.
 MUX_HELLO, MUX_TERMINATE, MUX_VERSION = 0x00000001, 0x10000005, 4
+GOODBYE = struct.pack("!IIIIII", 8, MUX_HELLO, MUX_VERSION, 8, MUX_TERMINATE, 0)
 
 _STATUS = re.compile(r"mgmt-harness-exit=(\d+)\n")
 # $1 is the command. The status line is written only when the command itself has ended.
@@ -266,18 +267,27 @@ def _alive(pid: int) -> bool:
 
 
 def _end(directory: Path) -> None:
-    for path in [path for path in directory.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)]:
-        _end_master(path)
+    paths = [path for path in directory.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)]
+    _end_masters(paths)
+    for path in paths:
         # The master removes it too, a moment later.
         path.unlink(missing_ok=True)
     shutil.rmtree(directory)
 
 
-def _end_master(path: Path) -> None:
-    """What `ssh -O exit` says, without a program for each of a dozen hosts; one that is gone already is no failure."""
-    with socket.socket(socket.AF_UNIX) as master, suppress(OSError):
-        master.settimeout(CONNECT_TIMEOUT_S)
-        master.connect(str(path))
-        master.sendall(struct.pack("!III", 8, MUX_HELLO, MUX_VERSION) + struct.pack("!III", 8, MUX_TERMINATE, 0))
-        while master.recv(4096):
-            pass  # its own greeting; it is gone when the line is
+def _end_masters(paths: Sequence[Path]) -> None:
+    """What `ssh -O exit` says, without a program for each of a dozen hosts; one that is gone already is no failure.
+
+    All of them are told before the first is waited for.
+    """
+    with ExitStack() as stack:
+        masters = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in paths]
+        for master, path in zip(masters, paths, strict=True):
+            with suppress(OSError):
+                master.settimeout(CONNECT_TIMEOUT_S)
+                master.connect(str(path))
+                master.sendall(GOODBYE)
+        for master in masters:
+            with suppress(OSError):
+                while master.recv(4096):
+                    pass  # its own greeting; it is gone when the line is
