@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import threading
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from harness.contract import Contract, Guest
 from harness.engine.backing_up import Outcome, back_up_together, backupable, require_storage
 from harness.engine.events import GuestResult, Report
-from harness.engine.job import Shared
+from harness.engine.job import Cancelled, Shared, unexpected
 from harness.engine.looks import GuestLooks
-from harness.engine.quiet import EARLIER_TASK_S, changing
+from harness.engine.quiet import EARLIER_TASK_S, AtWork, changing
 from harness.engine.saved import backup_storages
 from harness.errors import HarnessError
 from harness.journal import journal_of
+from harness.observed import ObservedGuest
 from harness.pve import backups
 from harness.pve.client import Client, Writer
 from harness.wait import wait_until
@@ -64,11 +66,74 @@ def save_first(shared: Shared, reader: Client, names: Set[str] | None) -> tuple[
     return tuple(results.values())
 
 
+class Saver:
+    """Saves guests as they are done, while others are still made.
+
+    A node makes one backup at a time: what is done when one of its tasks has ended shares the next one.
+    """
+
+    def __init__(self, shared: Shared, reader: Client) -> None:
+        self._shared = shared
+        self._reader = reader
+        self._results: list[GuestResult] = []
+        self.taken: set[str] = set()
+        # A daemon: an end of the process never waits for PVE.
+        self._thread = threading.Thread(target=self._work, daemon=True, name="saver")
+
+    def __enter__(self) -> Saver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._shared.stop.set()
+        self._shared.done.put(None)
+
+    def finish(self) -> tuple[GuestResult, ...]:
+        """One result for each guest of `taken`, of those that were done, that had no backup."""
+        self._shared.done.put(None)
+        while self._thread.is_alive():
+            self._thread.join(0.1)  # in slices, so that Ctrl-C is heard
+        return tuple(self._results)
+
+    def _work(self) -> None:
+        try:
+            for names in self._batches():
+                self.taken |= names
+                self._results += self._save(names)
+        except Cancelled:
+            return
+
+    def _batches(self) -> Iterator[frozenset[str]]:
+        """All there is, as soon as there is something."""
+        more = True
+        while more:
+            found = [self._shared.done.get()]
+            while not self._shared.done.empty():
+                found.append(self._shared.done.get())
+            more = None not in found
+            names = frozenset(name for name in found if name is not None)
+            if names and not self._shared.stop.is_set():
+                yield names
+
+    def _save(self, names: Set[str]) -> Sequence[GuestResult]:
+        try:
+            return save_first(self._shared, self._reader, names)
+        except Cancelled:
+            raise
+        except HarnessError as error:
+            failure = error
+        except Exception as error:  # a bug in a thread must not look like a guest that is saved
+            failure = unexpected("back up", ", ".join(sorted(names)), error)
+        guests = (guest for guest in self._shared.contract.guests if guest.name in names)
+        return [GuestResult(guest.name, guest.vmid, error=failure) for guest in guests]
+
+
 def _save(shared: Shared, reader: Client, guests: Sequence[Guest]) -> Mapping[str, Outcome]:
     """What is in the way of one guest's backup is not in the way of the others'."""
     try:
         storage = require_storage(shared.contract, shared.writer, reader, guests)
-        found = backupable(shared.contract, shared.writer, reader, guests)
+        found = _once_quiet(shared, reader, guests)
         faults = {name: vm for name, vm in found.items() if isinstance(vm, HarnessError)}
         vms = {name: vm for name, vm in found.items() if not isinstance(vm, HarnessError)}
         done = back_up_together(shared, vms, storage) if vms else {}
@@ -79,6 +144,21 @@ def _save(shared: Shared, reader: Client, guests: Sequence[Guest]) -> Mapping[st
     return {**faults, **done}
 
 
+def _once_quiet(shared: Shared, reader: Client, guests: Sequence[Guest]) -> Mapping[str, ObservedGuest | HarnessError]:
+    """Each guest's VM, or why it cannot be saved: what an earlier run still does to one of them is waited for."""
+    found: Mapping[str, ObservedGuest | HarnessError] = {}
+
+    def look() -> tuple[bool | None, str]:
+        nonlocal found
+        shared.check()
+        found = backupable(shared.contract, shared.writer, reader, guests)
+        busy = [fault for fault in found.values() if isinstance(fault, AtWork)]
+        return (None, busy[0].happened) if busy else (True, "quiet")
+
+    wait_until(look, deadline_s=EARLIER_TASK_S)
+    return found
+
+
 def _wait_for_others(shared: Shared) -> None:
     """The backup of a run that was cut off, or the job's own: it may be the very one that is missing."""
     node = shared.contract.hypervisor.node
@@ -86,6 +166,7 @@ def _wait_for_others(shared: Shared) -> None:
 
     def look() -> tuple[bool | None, str]:
         nonlocal told
+        shared.check()
         running = backups.running_backups(shared.writer, node)
         if running and not told:
             told = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from harness.ahead import Ahead
 from harness.contract import Contract, Guest
 from harness.engine.events import Event, GuestResult, Report, Step
 from harness.engine.looks import GuestLooks
-from harness.errors import Unsafe
+from harness.errors import HarnessError, Unsafe
 from harness.journal import Journal
 from harness.observed import ObservedGuest
 from harness.plan import Change
@@ -41,6 +42,11 @@ class Shared:
     # An agent that is not up yet keeps one of PVE's three workers busy for three seconds: one such question at a time.
     agent_turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     ahead: Ahead = field(default_factory=Ahead)
+    done: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)  # guests; None: no more will come
+
+    def check(self) -> None:
+        if self.stop.is_set():
+            raise Cancelled
 
     def tell(self, guest: str | None, step: Step | None, state: str, text: str) -> None:
         event = Event(guest, step, state, text, time.monotonic() - self.began)  # type: ignore[arg-type]
@@ -73,8 +79,7 @@ class Job:
         return f"{self.guest.name} (VM {self.guest.vmid})"
 
     def check(self) -> None:
-        if self.shared.stop.is_set():
-            raise Cancelled
+        self.shared.check()
 
     def read(self, *, status: str | None = None) -> ObservedGuest | None:
         """`status` is what is known of it already, and is not asked for again."""
@@ -127,3 +132,15 @@ class Job:
 
     def wait_text(self, step: Step) -> Callable[[str], None]:
         return lambda text: self.shared.tell(self.guest.name, step, "wait", text)
+
+
+def unexpected(tried: str, on: str, error: Exception) -> HarnessError:
+    """A bug of ours, as a failure that can be told like any other."""
+    wrapped = HarnessError(
+        tried=tried,
+        on=on,
+        happened=f"the tool itself failed: {type(error).__name__}: {error}",
+        do="Report this; running the same command again goes on from here",
+    )
+    wrapped.__cause__ = error
+    return wrapped

@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.ahead import Ahead
@@ -15,9 +15,9 @@ from harness.contract import Contract
 from harness.engine.cloning import clone
 from harness.engine.configuring import configure, finish
 from harness.engine.events import GuestResult, Provisioned, Report
-from harness.engine.first_backups import save_first, unsaved
+from harness.engine.first_backups import Saver, save_first, unsaved
 from harness.engine.identity import personalise
-from harness.engine.job import Cancelled, Job, Shared
+from harness.engine.job import Cancelled, Job, Shared, unexpected
 from harness.engine.learning import learn_keys, unlearned
 from harness.engine.looks import GuestLooks
 from harness.engine.observe import make_plan
@@ -35,6 +35,9 @@ from harness.pve.client import Client, Writer
 @dataclass(frozen=True)
 class Limits:
     guests_at_once: int = 10
+    # A node makes one backup at a time, and that takes longest: with fewer guests at once the first of them is done
+    # sooner, and the others are made while it is saved.
+    guests_at_once_saving: int = 4
     agent_grace_s: float = 15.0
     # After Ctrl-C: how long guests may take to come to a point where stopping is clean.
     stopping_s: float = 5.0
@@ -64,6 +67,8 @@ def provision(
     """
     began = time.monotonic()
     reading = reader or client
+    if saves:
+        limits = replace(limits, guests_at_once=min(limits.guests_at_once, limits.guests_at_once_saving))
     asked = _Retries({client, reading})
     check_names(contract, only)
     questions = ahead or Ahead()
@@ -72,14 +77,16 @@ def provision(
     plan, results, notes = make_plan(contract, reading, only), tuple[GuestResult, ...](), tuple[str, ...]()
     if not _is_complete(shared, plan, only) or (saves and unsaved(contract, reading, only)):
         _ask_ahead(shared, plan, ready, limits)
-        with shared.ahead, take(lambda text: shared.tell(None, None, "note", text)):
+        held = take(lambda text: shared.tell(None, None, "note", text))
+        with shared.ahead, held, Saver(shared, reading) if saves else nullcontext() as saver:
             settle(client, contract.hypervisor.node, shared.journal)
             plan = make_plan(contract, reading, only)
             results = _carry_out(shared, plan, reading, ready, limits)
             notes = _learned(shared, plan, only)
             built(results)
-            if saves and not any(result.outcome == "failed" for result in results):
-                results = _joined(results, save_first(shared, reading, only))
+            if saver is not None:
+                results = _joined(results, saver.finish())
+                results = _joined(results, _rest_saved(shared, reading, only, saver.taken, results))
     return Provisioned(plan, results, notes, client.counts.writes, time.monotonic() - began, asked.since())
 
 
@@ -119,6 +126,16 @@ def _learned(shared: Shared, plan: Plan, only: Set[str] | None) -> tuple[str, ..
     for note in notes:
         shared.tell(None, None, "note", note)
     return notes
+
+
+def _rest_saved(
+    shared: Shared, reader: Client, only: Set[str] | None, taken: Set[str], results: Sequence[GuestResult]
+) -> tuple[GuestResult, ...]:
+    """Those that were complete before; after a failure they are left to the next run."""
+    names = (only or {guest.name for guest in shared.contract.guests}) - taken
+    if not names or any(result.outcome == "failed" for result in results):
+        return ()
+    return save_first(shared, reader, names)
 
 
 def _joined(made: Sequence[GuestResult], saved: Sequence[GuestResult]) -> tuple[GuestResult, ...]:
@@ -196,7 +213,7 @@ def _all_at_once(shared: Shared, changes: tuple[Change, ...], limits: Limits) ->
     return tuple(results.values())
 
 
-def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str, GuestResult]) -> None:
+def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: Mapping[str, GuestResult]) -> None:
     while not shared.stop.is_set():
         try:
             change = waiting.get_nowait()
@@ -205,12 +222,13 @@ def _work(shared: Shared, waiting: queue.SimpleQueue[Change], results: dict[str,
         job = Job(shared, shared.contract.guest(change.guest), change, results[change.guest])
         try:
             build(job)
+            shared.done.put(job.guest.name)
         except Cancelled:
             return
         except HarnessError as error:
             _failed(job, error)
         except Exception as error:  # a bug in a thread must not look like a guest that is done
-            _failed(job, _unexpected(job, error))
+            _failed(job, unexpected("provision", job.on, error))
 
 
 def build(job: Job) -> None:
@@ -240,14 +258,3 @@ def _failed(job: Job, error: HarnessError) -> None:
     job.result.error = error
     job.remember("failed", error=str(error))
     job.shared.tell(job.guest.name, None, "failed", str(error))
-
-
-def _unexpected(job: Job, error: Exception) -> HarnessError:
-    wrapped = HarnessError(
-        tried="provision",
-        on=job.on,
-        happened=f"the tool itself failed: {type(error).__name__}: {error}",
-        do="Report this; running the same command again goes on from here",
-    )
-    wrapped.__cause__ = error
-    return wrapped

@@ -25,6 +25,10 @@ EARLIER_TASK_S = 1800.0
 KINDS = ("qmdestroy", "qmrestore")
 
 
+class AtWork(Unsafe):
+    """Something is being done to the VM now; it ends by itself."""
+
+
 def changing(contract: Contract, looks: GuestLooks, report: Report) -> AbstractContextManager[None]:
     """One run at a time changes a site; what cannot be held off is told."""
     return run_lock(contract, looks.hold, lambda text: report(Event(None, None, "note", text, 0.0)))
@@ -83,16 +87,19 @@ def read_work(client: Client, node: str) -> Work:
 
 
 def require_quiet(client: Client, node: str, vm: ObservedGuest, *, to: str, work: Work | None = None) -> None:
-    """No lock, no task of its own, and no backup that may come to it; `work` has been read just now."""
-    busy = f"it is locked ({vm.lock})" if vm.lock else None
+    """No lock, no task of its own, and no backup that may come to it; `work` has been read just now.
+
+    AtWork where a task is the reason.
+    """
+    kind, busy = Unsafe, f"it is locked ({vm.lock})" if vm.lock else None
     work = work or read_work(client, node)
     running = [upid for upid in work.tasks if upid.id == str(vm.vmid)]
     if running:
-        busy = f"{running[0].type} of {running[0].user} works on it ({running[0]})"
+        kind, busy = AtWork, f"{running[0].type} of {running[0].user} works on it ({running[0]})"
     elif mine := [upid for upid, vms in work.backups if not vms or vm.vmid in vms or not upid.id]:
-        busy = f"a backup runs on {node}, and may be at this VM ({mine[0]})"
+        kind, busy = AtWork, f"a backup runs on {node}, and may be at this VM ({mine[0]})"
     if busy:
-        raise Unsafe(
+        raise kind(
             tried=to,
             on=f"{vm.name} (VM {vm.vmid})",
             happened=f"{busy}; nothing was changed",

@@ -75,7 +75,8 @@ def _choose(ended: Sequence[_Ended], newest: Mapping[int, Archive | None]) -> It
     yield from (later or jobs[:1])[:JOBS_READ]
     for vmid, archive in newest.items():
         own = [task for task in ended if task.upid.id == str(vmid)]
-        yield from own[:1]
+        # One that had ended before the newest archive was begun is not the VM's latest turn.
+        yield from (task for task in own[:1] if archive is None or task.ended_at + SLACK_S >= archive.made_at)
         yield from (task for task in own[1:] if archive and task.held(archive.made_at))
 
 

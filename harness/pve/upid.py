@@ -13,7 +13,7 @@ from harness.wait import wait_until
 LOG_LINES_SHOWN = 5
 LONGEST_PAUSE_S = 1.0
 # Many tasks are waited for at once, and PVE answers with three workers. One that all wait for is asked for more often.
-LATE, LATE_ALONE = 0.2, 0.02
+LATE, LATE_ALONE = 0.1, 0.02
 
 _UPID = re.compile(
     r"UPID:(?P<node>[^:]+):(?P<pid>[0-9A-F]{8}):(?P<pstart>[0-9A-F]{8,9}):(?P<start>[0-9A-F]{8})"

@@ -79,6 +79,8 @@ class Arena:
         child = os.fork()
         if child == 0:
             os.read(reading, 1)
+            # A connection is no two processes': what one says on it, the other could not read on.
+            self.world.wire.client = self.world.simulated.reader()
             try:
                 self.provision()
             finally:

@@ -63,7 +63,8 @@ def only_error(done: Provisioned) -> HarnessError:
 
 
 def assert_all_made(done: Provisioned) -> None:
-    assert [(result.guest, str(result.error)) for result in done.failed] == []
+    failed = "; ".join(f"{result.guest}: {result.error}" for result in done.failed)
+    assert not failed, failed
 
 
 def assert_refused(world: World, kind: type[HarnessError], words: str, **changes: Any) -> HarnessError:

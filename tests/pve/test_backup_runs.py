@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from harness.pve.backup_runs import EVERY, BackupRun, parse_runs
+from harness.pve.backup_runs import EVERY, BackupRun, parse_runs, read_runs
+from harness.pve.backups import Archive
 from harness.pve.upid import parse_upid
 
 ONE = parse_upid("UPID:hv01:00002AFC:000B13A5:6B027C04:vzdump:130:root@pam:")
@@ -76,3 +80,32 @@ def test_a_task_that_failed_before_any_turn_failed_for_all_it_was_about() -> Non
 
 def test_a_job_about_nobody_is_nobodys_failure() -> None:
     assert runs(SEVERAL, "OK") == []
+
+
+@pytest.mark.parametrize(
+    ("own_after_job_s", "read"),
+    [(-3600, ["the job's"]), (3600, ["its own", "the job's"])],
+    ids=["before the newest archive", "after it"],
+)
+def test_a_task_older_than_the_newest_archive_is_not_read(own_after_job_s: int, read: list[str]) -> None:
+    """Which of them was the latest turn can be told from the list alone."""
+    began = SEVERAL.started_at
+    own = f"UPID:hv01:00002AFC:000B13A5:{began + own_after_job_s:08X}:vzdump:130:root@pam:"
+    entries = [
+        {"upid": own, "endtime": began + own_after_job_s + 5, "status": "OK"},
+        {"upid": SEVERAL.text, "endtime": began + 60, "status": "OK"},
+    ]
+    logs: list[str] = []
+
+    def get(path: str, _: Any = None, **__: Any) -> Any:
+        if path == "/access/permissions":
+            return {"/": {"Sys.Audit": 1}}
+        if path.endswith("/tasks"):
+            return sorted(entries, key=lambda entry: -int(str(entry["endtime"])))
+        logs.append("its own" if own in path else "the job's")
+        return [{"n": 1, "t": "INFO: starting new backup job"}]
+
+    newest = Archive("local:backup/vzdump-qemu-130.vma.zst", 130, began + 10, 1 << 20, None, protected=False)
+    client = SimpleNamespace(get=get, who="audit@pve!verify", url="")
+    read_runs(client, "hv01", {130: newest})  # type: ignore[arg-type]
+    assert sorted(logs) == sorted(read)

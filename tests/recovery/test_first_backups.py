@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.contract import BackupJob, Contract
 from harness.engine.events import GuestResult
 from harness.engine.first_backups import first_backups, unsaved
@@ -90,3 +92,11 @@ def test_a_backup_that_runs_already_is_waited_for(world: World) -> None:
     assert "metrics-vm01" not in [result.guest for result in give(world)]
     assert len(archives(world, 0)) == 1
     assert any("a backup runs" in event.text for event in world.events)
+
+
+def test_a_backup_that_begins_just_now_is_waited_for_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request of a run that was killed may reach PVE's workers after the next run has looked for it."""
+    monkeypatch.setattr("harness.engine.first_backups._wait_for_others", lambda _: None)
+    world.simulated.fault(kind="task-stall", task="vzdump", seconds=20.0)
+    world.simulated.root().post("/nodes/hv01/vzdump", {"vmid": "130,132", "storage": "local"})
+    assert [(result.outcome, str(result.error)) for result in give(world, "logs-vm01")] == [("saved", "None")]
