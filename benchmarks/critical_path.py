@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class CriticalPath:
-    """The seconds of each step of the VM that took longest, and of what all of them wait for (`backup`).
+    """The seconds of each step of one VM, and of the backups that come after it.
+
+    That VM is the first one to be there, and all the backups follow: a node makes one at a time. Or, where that takes
+    longer, it is the last one and only its own backup follows.
 
     PVE's tasks, its writes that are no tasks, and the boot of a guest. `identity` is what our own script takes in the
     guest: it cannot overlap with anything of that VM, but it is no work of PVE's, and not in `seconds`.
@@ -71,8 +74,14 @@ def critical_path(
     whole = [chain for chain in chains.values() if {"clone", "start", "boot"} <= chain.keys()]
     if not whole or len(whole) < len(chains):
         return None
-    paths = [CriticalPath(**{"configure": 0.0, **chain}, backup=_covered(backups)) for chain in whole]
-    return max(paths, key=lambda path: path.seconds)
+    saving = _covered(backups)
+    paths = sorted((CriticalPath(**{"configure": 0.0, **chain}, backup=0.0) for chain in whole), key=_length)
+    first, last = replace(paths[0], backup=saving), replace(paths[-1], backup=saving / len(paths))
+    return max(first, last, key=_length)
+
+
+def _length(path: CriticalPath) -> float:
+    return path.seconds
 
 
 def _covered(spans: Iterable[tuple[float, float]]) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence", "interrupts", "ahead", "printing"}
+BASE = {"errors", "embedded", "wait", "evidence", "tls", "silence", "interrupts", "ahead", "printing", "safe_yaml"}
 MODEL = {"privileges", "inventory", "identity", "contract", "observed", "plan", "secrets", "answer"}
 ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "nested"}
 COMPOSITION = {

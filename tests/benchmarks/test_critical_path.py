@@ -53,16 +53,26 @@ def test_pauses_of_the_caller_are_not_in_it() -> None:
     assert found.seconds == pytest.approx(10.5)
 
 
-def test_longest_chain_counts_and_backups_come_on_top() -> None:
+@pytest.mark.parametrize(
+    ("until", "clone", "boot", "backup"),
+    [
+        # 5 + 1 + 1 of the one and 1 + 1 + 9 of the other, each with the 0.25 of its configuration
+        (165.0, 1.0, 9.0, 2.5),  # the last one and its own backup: 13.75; the first one and both: 12.25
+        (173.0, 5.0, 1.0, 13.0),  # the first one and both: 20.25; the last one and its own: 17.75
+    ],
+)
+def test_backups_begin_with_the_first_vm_or_end_with_the_last(
+    until: float, clone: float, boot: float, backup: float
+) -> None:
     found = path_of(
         *made(130, clone=5.0, start=1.0),
         *made(131, clone=1.0, start=1.0),
         task("/vzdump", 160.0, 161.0, vmid="130"),
-        task("/vzdump", 162.0, 164.0, vmid="131"),
+        task("/vzdump", 161.0, until, vmid="131"),
         guests={130: guest(121.0, 1.0), 131: guest(121.0, 9.0)},
     )
     assert found is not None
-    assert (found.clone, found.boot, found.backup) == (1.0, 9.0, 3.0)
+    assert (found.clone, found.boot, found.backup) == (clone, boot, backup)
 
 
 def test_backup_tasks_that_wait_for_one_another_count_once() -> None:
