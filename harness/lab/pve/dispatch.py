@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import traceback
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -154,10 +155,11 @@ class Dispatcher:
         if user != "root@pam" and (special := [name for name in route.root_only_params if name in values]):
             raise bad_parameters(dict.fromkeys(special, "Only root may use this option."))
         call = Call(sim, user, values, sent)
-        if not route.locked:
-            return route.run(call)
-        with sim.state.lock:
-            return route.run(call)
+        with _dying_aloud():
+            if not route.locked:
+                return route.run(call)
+            with sim.state.lock:
+                return route.run(call)
 
     def _check_node(self, name: str) -> None:
         """Another node would be reached by its address; this one stands alone."""
@@ -166,6 +168,18 @@ class Dispatcher:
         if name not in {self._sim.node, "localhost"}:
             lookup = f"failed to get address info for: {name}: Name or service not known"
             raise died(f"hostname lookup '{name}' failed - {lookup}")
+
+
+@contextmanager
+def _dying_aloud() -> Iterator[None]:
+    """What goes wrong in a call is answered with 500, as PVE does; a connection closed without a word tells nobody."""
+    try:
+        yield
+    except (ApiError, DroppedError):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise died(f"the simulator failed: {type(error).__name__}: {error}") from error
 
 
 class _TextError(Exception):

@@ -41,6 +41,14 @@ def test_a_success_keeps_the_connection_and_a_refusal_ends_it(node: Node) -> Non
     assert refused.headers["Server"] == "pve-api-daemon/3.0"
 
 
+def test_what_goes_wrong_in_a_call_is_answered_and_not_a_closed_connection(node: Node) -> None:
+    (node.folder / "interfaces").write_bytes(b"iface \xff inet static\n")
+    failed = node.ask("GET", f"{NODE}/network")
+    assert failed.status == 500
+    assert "UnicodeDecodeError" in failed.reason
+    assert node.ask("GET", "/version").status == 200
+
+
 def test_plain_http_is_sent_to_https(node: Node) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
     connection.request("GET", "/api2/json/version")
