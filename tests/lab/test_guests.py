@@ -85,6 +85,17 @@ def test_guest_whose_cable_is_pulled_answers_only_through_its_agent(metrics: Api
     metrics.wait_reachable(METRICS)
 
 
+def test_no_guest_changes_the_mac_the_hypervisor_is_known_by(metrics: Api) -> None:
+    """A bridge takes the lowest of its ports; whoever knows another one talks to nobody for a while."""
+    mac = "cat /sys/class/net/{}/address".format
+    tap = f"tap{METRICS.vmid}i0"
+    assert shell("hv01", mac(tap)) == METRICS.mac.replace("02:", "fe:", 1)
+    changed = {"hotplug": "network", "net0": f"virtio={LOGS.mac},bridge=vmbr0"}
+    metrics.call("PUT", f"{NODE}/qemu/{METRICS.vmid}/config", **changed)
+    assert shell("hv01", mac(tap)) == LOGS.mac.replace("02:", "fe:", 1)
+    assert shell("hv01", mac("vmbr0")) == shell("hv01", mac("eno1"))
+
+
 def test_restarted_simulator_finds_its_guests(metrics: Api) -> None:
     before = pid_in_hypervisor(METRICS.vmid)
     shell("hv01", "systemctl restart pveproxy")

@@ -127,6 +127,8 @@ class NamespaceRuntime:
                 "peer",
                 "name",
                 outside,
+                "address",
+                f"fe:{mac.partition(':')[2]}",  # high, as `boot` explains
             )
             _ip("link", "set", outside, "master", bridge, "up")
             with (self._guest(vmid) / "nics").open("a") as file:
