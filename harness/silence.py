@@ -26,7 +26,7 @@ class Silence:
 def read_silence(error: requests.RequestException) -> Silence:
     """What the library's exception comes down to."""
     text = _innermost(error)
-    if _ended_in_the_handshake(error):
+    if _ended_in_the_handshake(error) or _was_damaged(error):
         return Silence("cut", text)
     if isinstance(error, requests.exceptions.SSLError):
         return _of_tls(str(error))
@@ -50,6 +50,12 @@ def _of_tls(text: str) -> Silence:
 def _ended_in_the_handshake(error: BaseException) -> bool:
     """A daemon that dies there has said nothing yet, so nothing foreign either."""
     return any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(error))
+
+
+def _was_damaged(error: BaseException) -> bool:
+    """A record that cannot be read comes after the handshake: the request may have arrived, and even been carried out."""
+    reasons = (cause.reason for cause in _causes(error) if isinstance(cause, ssl.SSLError))
+    return any("BAD_RECORD_MAC" in (reason or "") for reason in reasons)
 
 
 def _never_connected(error: BaseException) -> bool:

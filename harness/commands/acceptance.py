@@ -18,7 +18,7 @@ from harness.commands.nested import cache_folder
 from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.errors import Invalid, Missing, Unsafe
-from harness.interrupts import as_interrupts
+from harness.interrupts import as_interrupts, uninterrupted
 from harness.lab.paths import LAB
 from harness.nested.accelerator import choose
 from harness.printing import console
@@ -53,12 +53,17 @@ def acceptance(inventory: Path, site: str, *, folder: Path | None, kvm: str, kee
         except KeyboardInterrupt:
             status = INTERRUPTED
         finally:
-            notes += _keep(contract, ground, kept, done, tell)
-            if keep:
-                notes.append("the site is left up, as was asked for")
-            else:
-                accepting.run_stage(accepting.down_of(contract, ground), kept, done, tell)
-            accepting.write_summary(kept, site, done, notes)
+            try:
+                notes += _keep(contract, ground, kept, done, tell)
+            except KeyboardInterrupt:
+                status = INTERRUPTED
+                notes.append("not all journals, consoles and task logs are kept: the run was told to end")
+            with uninterrupted():  # whoever has no patience left must not be left with a site that is up
+                if keep:
+                    notes.append("the site is left up, as was asked for")
+                else:
+                    accepting.run_stage(accepting.down_of(contract, ground), kept, done, tell)
+                accepting.write_summary(kept, site, done, notes)
     _show(done, notes, kept, out)
     return status if status is not None else accepting.exit_status(done)
 

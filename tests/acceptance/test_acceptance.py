@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tasks
 from harness import acceptance as accepting
 from harness.acceptance import Done, Stage, running
 from harness.commands.acceptance import acceptance
+from harness.commands.front import INTERRUPTED
 from harness.nested.accelerator import choose
 from harness.site import open_contract
 
@@ -91,6 +93,30 @@ def test_a_stage_that_is_interrupted_undoes_and_that_is_kept(tmp_path: Path, mon
         accepting.run_stage(Stage("drill", ("drill",)), tmp_path, done, tell)
     assert [one.verdict for one in done] == ["interrupted"]
     assert (tmp_path / "01-drill.log").read_text().splitlines()[-1] == "what was changed is put back"
+
+
+def test_a_run_told_to_end_while_it_keeps_artefacts_still_takes_the_site_down(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf: list[bool] = []
+
+    def told_to_end(*_: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    def take_down(stage: Stage, folder: Path, done: list[Done], tell: object) -> None:  # noqa: ARG001
+        deaf.append(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
+        done.append(Done(stage, "good", 0, 0.0, "", None))
+
+    for name in ("lab.require_root", "install_missing", "_require_nothing_up", "accepting.run_stages"):
+        monkeypatch.setattr(f"harness.commands.acceptance.{name}", lambda *_, **__: None)
+    monkeypatch.setattr("harness.commands.acceptance._keep", told_to_end)
+    monkeypatch.setattr("harness.commands.acceptance.accepting.run_stage", take_down)
+    assert acceptance(INVENTORY, "lab", folder=tmp_path, kvm="any", keep=False) == INTERRUPTED
+    assert deaf == [True]
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert [stage["name"] for stage in told["stages"]] == ["down"]
+    assert "not all journals, consoles and task logs are kept" in capsys.readouterr().out
 
 
 def test_no_stage_at_all_is_no_verdict() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -24,14 +25,17 @@ SECRET = Secret("00000000-0000-4000-8000-000000000021")
 
 @dataclass(frozen=True)
 class Answer:
-    """`data` becomes PVE's envelope; `body` replaces it whole; `cut` closes the connection instead."""
+    """`data` becomes PVE's envelope; `body` replaces it whole; `cut` closes the connection instead.
+
+    Cut "damaged" sends what nobody can decrypt before that.
+    """
 
     data: Any = None
     status: int = 200
     reason: str = "OK"
     errors: dict[str, str] | None = None
     body: bytes | None = None
-    cut: Literal["before", "after"] | None = None
+    cut: Literal["before", "after", "damaged"] | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
     def content(self) -> bytes:
@@ -134,6 +138,8 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
             with served.lock:
                 served.at_once -= 1
             if answer.cut:
+                if answer.cut == "damaged":
+                    os.write(self.connection.fileno(), b"\x17\x03\x03\x00\x30" + bytes(48))
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
                 return

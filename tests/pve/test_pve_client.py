@@ -245,10 +245,11 @@ def test_another_web_server_is_not_taken_for_pve(served: Served, answer: Answer)
     "lost",
     [
         Answer(cut="before"),
+        Answer(cut="damaged"),
         Answer(status=596, reason="Broken pipe"),
         Answer(status=500, reason="VM is locked (backup)"),
     ],
-    ids=["cut", "596", "locked"],
+    ids=["cut", "damaged", "596", "locked"],
 )
 def test_a_lost_read_is_asked_again_and_the_record_says_so(served: Served, lost: Answer) -> None:
     served.say("GET /version", lost, VERSION)
@@ -293,7 +294,11 @@ def test_a_daemon_that_dies_while_a_connection_is_made_was_not_something_else() 
     assert len(greeted) == READ_TRIES
 
 
-@pytest.mark.parametrize("lost", [Answer(cut="after"), Answer(status=596, reason="Broken pipe")], ids=["cut", "596"])
+@pytest.mark.parametrize(
+    "lost",
+    [Answer(cut="after"), Answer(cut="damaged"), Answer(status=596, reason="Broken pipe")],
+    ids=["cut", "damaged", "596"],
+)
 def test_a_lost_write_is_sent_once_and_said_to_be_uncertain(served: Served, lost: Answer) -> None:
     served.say("PUT /x", lost)
     with pytest.raises(Dropped, match="whether the change was made is not known"):
