@@ -21,7 +21,7 @@ from harness.verify.ahead import look_ahead, look_at_everything
 from harness.verify.certificate import read_pin
 from harness.verify.chain import chains_of
 from harness.verify.clauses import WHOLE, load_clauses
-from harness.verify.fixtures import OfThisRun
+from harness.verify.fixtures import of_this_run
 from harness.verify.looks import Looks
 from harness.verify.outcome import weigh_phase
 from harness.verify.picture import picture_of
@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     trips = config.stash.get(TRIPS, None) or open_trips(record.contract, record.looks, record.clauses.file.parent)
     view = config.stash[SITE] = _view(record, trips)
-    config.pluginmanager.register(OfThisRun(config))
+    config.pluginmanager.register(of_this_run(config))
     config.stash[PINNED] = lambda: read_pin(
         record.contract.hypervisor.api, config.getoption("inventory") / record.contract.site
     )

@@ -53,7 +53,7 @@ def _ended_in_the_handshake(error: BaseException) -> bool:
 
 
 def _was_damaged(error: BaseException) -> bool:
-    """A record that cannot be read comes after the handshake: the request may have arrived, and even been carried out."""
+    """A record nobody can read comes after the handshake: the request may have arrived, and been carried out."""
     reasons = (cause.reason for cause in _causes(error) if isinstance(cause, ssl.SSLError))
     return any("BAD_RECORD_MAC" in (reason or "") for reason in reasons)
 

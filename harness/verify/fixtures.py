@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import date
 from ipaddress import IPv4Address
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -29,37 +30,40 @@ from harness.verify.site_view import SiteView
 from harness.verify.stash import PINNED, RECORD, SITE
 
 
-class OfThisRun:
-    """What there is one of in a run.
+def of_this_run(config: pytest.Config) -> ModuleType:
+    """A plugin of fixtures for what there is one of in a run.
 
     Bound to the run: to hand pytest's `request` to these, at each of thousands of uses, takes as long as the checks.
     """
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    record = config.stash[RECORD]
 
     @pytest.fixture(scope="session")
-    def contract(self) -> Contract:
-        return self._config.stash[RECORD].contract
+    def contract() -> Contract:
+        return record.contract
 
     @pytest.fixture(scope="session")
-    def today(self) -> date:
-        return self._config.stash[RECORD].today
+    def today() -> date:
+        return record.today
 
     @pytest.fixture(scope="session")
-    def site(self) -> SiteView:
+    def site() -> SiteView:
         """Everything that can be looked at, each look taken once."""
-        return self._config.stash[SITE]
+        return config.stash[SITE]
 
     @pytest.fixture(scope="session")
-    def mac_owners(self) -> MacOwners:
+    def mac_owners() -> MacOwners:
         """Every MAC of every site in the inventory folder."""
-        return read_mac_owners(self._config.getoption("inventory"), self._config.stash[RECORD].contract.site)
+        return read_mac_owners(config.getoption("inventory"), record.contract.site)
 
     @pytest.fixture
-    def pinned(self) -> str:
+    def pinned() -> str:
         """How the inventory says that the web interface must identify itself."""
-        return self._config.stash[PINNED]()
+        return config.stash[PINNED]()
+
+    plugin = ModuleType("of_this_run")
+    for fixture in (contract, today, site, mac_owners, pinned):
+        setattr(plugin, fixture.__name__, fixture)
+    return plugin
 
 
 # --- declared ----------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def test_a_run_told_to_end_while_it_keeps_artefacts_still_takes_the_site_down(
     def told_to_end(*_: object) -> list[str]:
         raise KeyboardInterrupt
 
-    def take_down(stage: Stage, folder: Path, done: list[Done], tell: object) -> None:  # noqa: ARG001
+    def take_down(stage: Stage, folder: Path, done: list[Done], tell: object) -> None:
         deaf.append(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
         done.append(Done(stage, "good", 0, 0.0, "", None))
 
