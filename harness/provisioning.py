@@ -17,7 +17,7 @@ from harness.engine.looks import real_looks
 from harness.head_start import HeadStart, begin
 from harness.plan import Plan
 from harness.report.builds import remember_builds
-from harness.site import open_reader, open_writer
+from harness.site import open_pair, open_reader
 
 
 def make_plan(contract: Contract, only: Set[str] | None = None) -> Plan:
@@ -44,14 +44,15 @@ def carry_out(
     `start` has been begun for the same guests.
     """
     has_router = routers.is_readable(contract)
+    writer, reader = open_pair(contract)
     with (
         nullcontext(start) if start else begin(contract, only) as begun,
         open_router(contract) if has_router else nullcontext() as router,
     ):
         return provision.provision(
             contract,
-            open_writer(contract),
-            reader=open_reader(contract),
+            writer,
+            reader=reader,
             looks=real_looks(contract, partial(lease_of, router) if router else None),
             report=report,
             only=only,

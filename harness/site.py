@@ -15,6 +15,7 @@ from harness.secrets import read_secret
 __all__ = [
     "CHECKOUT",
     "open_contract",
+    "open_pair",
     "open_reader",
     "open_writer",
     "state_folder",
@@ -33,6 +34,13 @@ def open_writer(contract: Contract, evidence: Evidence | None = None) -> Writer:
     secret, fingerprint = _credential(contract, "provision")
     api = contract.hypervisor.api
     return connect(api, purpose="provision", secret=secret, evidence=evidence, read_only=False, fingerprint=fingerprint)
+
+
+def open_pair(contract: Contract) -> tuple[Writer, Client]:
+    """Who changes, and who sees more than the changing token; a restart of PVE's daemons is waited for by both."""
+    writer, reader = open_writer(contract), open_reader(contract)
+    writer.beside(reader)
+    return writer, reader
 
 
 def _credential(contract: Contract, purpose: str) -> tuple[Secret, str | None]:

@@ -126,6 +126,12 @@ class Simulated:
     def writer(self, secret: str = SECRETS["provision"]) -> Writer:
         return connect(self.api(), purpose="provision", secret=Secret(secret), read_only=False)
 
+    def pair(self) -> tuple[Writer, Client]:
+        """As a command opens them: a restart is waited for by both."""
+        writer, reader = self.writer(), self.reader()
+        writer.beside(reader)
+        return writer, reader
+
     def root(self) -> Writer:
         return connect(self.api(), purpose="root", secret=Secret("root-password"), read_only=False)
 

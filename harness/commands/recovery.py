@@ -24,7 +24,7 @@ from harness.engine.rebuilding import Done
 from harness.errors import Invalid
 from harness.printing import console
 from harness.pve import backups
-from harness.site import open_contract, open_reader, open_writer
+from harness.site import open_contract, open_pair, open_reader
 
 
 @front
@@ -159,9 +159,10 @@ class _Tools:
     ready: Callable[[Any], None] | None
 
     def common(self) -> dict[str, Any]:
+        writer, reader = open_pair(self.contract)
         return {
-            "client": open_writer(self.contract),
-            "reader": open_reader(self.contract),
+            "client": writer,
+            "reader": reader,
             "looks": self.looks,
             "report": self.progress.report,
         }

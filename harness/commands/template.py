@@ -23,7 +23,7 @@ from harness.evidence import Secret
 from harness.journal import journal_of
 from harness.printing import console
 from harness.secrets import read_secret
-from harness.site import open_contract, open_reader, open_writer
+from harness.site import open_contract, open_pair, open_reader
 from harness.templates import Bench, Outcome, Row
 from harness.templates.bringing import Ready
 
@@ -94,15 +94,15 @@ def _bench(contract: Contract, out: Console) -> Iterator[tuple[Bench, Ready]]:
     def say(text: str) -> None:
         out.print(text, markup=False)
 
-    writer = open_writer(contract)
+    writer, reader = open_pair(contract)
     agent, journal = templates.real_agent(contract, writer), journal_of(contract)
     if not routers.is_readable(contract):
         looks = real_looks(contract)
-        yield Bench(contract, writer, open_reader(contract), looks, agent, journal, say), lambda _: None
+        yield Bench(contract, writer, reader, looks, agent, journal, say), lambda _: None
         return
     with open_router(contract) as router:
         looks = real_looks(contract, partial(lease_of, router))
-        bench = Bench(contract, writer, open_reader(contract), looks, agent, journal, say)
+        bench = Bench(contract, writer, reader, looks, agent, journal, say)
         yield bench, partial(require_reservations, contract, router)
 
 

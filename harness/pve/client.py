@@ -108,6 +108,10 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url} as {self.who})"
 
+    def beside(self, other: Client) -> None:
+        """Both ask one hypervisor: when it has answered the other, it is waited for here, too."""
+        self._patience = other._patience
+
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, cached: bool = False) -> Any:
         """The answer's data. `cached` accepts an answer this client already has.
 

@@ -22,7 +22,7 @@ Ask = Callable[[], Any]
 
 
 class Patience:
-    """One client's: whoever never answered is not waited for, nor is one that was waited for in vain."""
+    """With one hypervisor in one run: who never answered is not waited for, nor is one that was waited for in vain."""
 
     def __init__(self) -> None:
         self._is_there = False

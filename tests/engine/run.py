@@ -19,11 +19,12 @@ def main(folder: str, url: str, fingerprint: str) -> int:
     def tell(event: Event) -> None:
         print(f"{event.guest} {event.step} {event.state} {event.text}", flush=True)
 
+    writer, reader = simulated.pair()
     try:
         provision(
             world.contract,
-            simulated.writer(),
-            reader=simulated.reader(),
+            writer,
+            reader=reader,
             looks=world.wire.looks(),
             report=tell,
             limits=Limits(agent_grace_s=0.0),

@@ -34,9 +34,10 @@ class World:
 
     def provision(self, **changes: Any) -> Provisioned:
         arguments: dict[str, Any] = {"looks": self.wire.looks(), "report": self.events.append, "limits": QUICK}
-        client = changes.pop("client", None) or self.simulated.writer()
+        writer, reader = self.simulated.pair()
+        client = changes.pop("client", None) or writer
         contract = changes.pop("contract", self.contract)
-        return provision(contract, client, **(arguments | {"reader": self.simulated.reader()} | changes))
+        return provision(contract, client, **(arguments | {"reader": reader} | changes))
 
     def config(self, vmid: int) -> dict[str, Any]:
         vm = read.read_guest(self.simulated.reader(), "hv01", vmid)

@@ -207,14 +207,17 @@ def test_the_whole_message_is_told_not_its_first_line(served: Served) -> None:
     assert "first line\nsecond line" in error.happened
 
 
-def test_nobody_there() -> None:
+def nowhere() -> str:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    served = Served(f"https://127.0.0.1:{port}", Path("/nowhere"), "AB" * 32)
+        return f"https://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_nobody_there() -> None:
+    served = Served(nowhere(), Path("/nowhere"), "AB" * 32)
     with pytest.raises(Unreachable, match="nobody answers there") as caught:
         reader(served).get("/version")
     assert type(caught.value) is Undelivered
-    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert served.url in str(caught.value)
 
 
 def test_a_silent_machine_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,16 +337,30 @@ def test_a_daemon_that_stays_away_is_given_up_in_time(served: Served, monkeypatc
 def test_who_was_there_is_waited_for_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.pve.retrying.RESTART_S", 0.3)
     served.say("GET /version", VERSION)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nowhere = f"https://127.0.0.1:{free.getsockname()[1]}"
     client = reader(served)
     client.get("/version")
-    client.url = nowhere
+    client.url = nowhere()
     for tries in (3, 1):
         client.counts.reads = 0
         with pytest.raises(Undelivered, match="nobody answers there"):
             client.get("/version")
         assert client.counts.reads <= tries
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_who_answered_a_client_is_waited_for_by_the_one_beside_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    monkeypatch.setattr("harness.pve.retrying.RESTART_S", 0.3)
+    served.say("GET /version", VERSION)
+    reading, client = reader(served), writer(served)
+    if beside:
+        client.beside(reading)
+    reading.get("/version")
+    client.url = nowhere()
+    with pytest.raises(Undelivered, match="nobody answers there"):
+        client.get("/access/permissions")
+    assert (client.counts.reads > 1) == beside
 
 
 def test_a_ticket_that_pve_refuses_is_renewed_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,10 @@ def with_jobs(world: World) -> None:
 
 
 def tools(world: World) -> dict[str, Any]:
+    writer, reader = world.simulated.pair()
     return {
-        "client": world.simulated.writer(),
-        "reader": world.simulated.reader(),
+        "client": writer,
+        "reader": reader,
         "looks": world.wire.looks(),
         "report": world.events.append,
     }
