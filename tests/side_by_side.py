@@ -36,20 +36,26 @@ NEED_THE_NETWORK = ("tests/test_invoke.py", "tests/lab/test_lifecycle.py", "test
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
-    """A module stays on one worker, and one that needs the network goes where there is one."""
+    """A module stays on one worker, and one that needs the network goes where there is one.
+
+    Without machines of their own (`pytest -n 2`) all workers have the same network.
+    """
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        suiting = (unit for unit in self.workqueue if (unit in NEED_THE_NETWORK) == (node.gateway.id == CONNECTED))
+        suiting = (unit for unit in self.workqueue if (unit in NEED_THE_NETWORK) != self._is_apart(node))
         if unit := next(suiting, None):
             self.workqueue.move_to_end(unit, last=False)
         super()._assign_work_unit(node)
 
     def _reschedule(self, node: WorkerController) -> None:
         """What is left may be nothing for this one."""
-        if self.workqueue and node.gateway.id != CONNECTED and set(self.workqueue) <= set(NEED_THE_NETWORK):
+        if self.workqueue and self._is_apart(node) and set(self.workqueue) <= set(NEED_THE_NETWORK):
             node.shutdown()
             return
         super()._reschedule(node)
+
+    def _is_apart(self, node: WorkerController) -> bool:
+        return node.gateway.id != CONNECTED and any(other.gateway.id == CONNECTED for other in self.nodes)
 
 
 def main(arguments: list[str]) -> int:
