@@ -64,6 +64,14 @@ def test_compiled_modules_are_kept_for_the_next_start(checkout: Path, tmp_path: 
     assert list((checkout / "__pycache__").glob("beside.*.pyc"))
 
 
+def test_help_is_no_name(checkout: Path, tmp_path: Path) -> None:
+    with (checkout / "tasks.py").open("a") as tasks:
+        tasks.write("\n@task(help={'name': 'of whom'})\ndef greet(c, name):\n    print(name)\n")
+    for arguments in (["greet", "--help"], ["--help", "greet"]):
+        assert "of whom" in run(checkout / "invoke", *arguments, cwd=tmp_path).stdout
+    assert run(checkout / "invoke", "greet", "metrics-vm01", cwd=tmp_path).stdout == "metrics-vm01\n"
+
+
 def test_another_lock_makes_it_anew(checkout: Path, tmp_path: Path) -> None:
     lock = checkout / "requirements.lock"
     lock.write_text(lock.read_text() + "# another lock\n")
