@@ -16,6 +16,11 @@ RouterKind = Literal["dnsmasq", "kea", "vyos"]
 VARIABLES = Path(__file__).parent / "lab/files/inventory"
 
 
+def is_of_lab(path: object) -> bool:
+    """Whether a file that an inventory refers to is one that the lab makes."""
+    return Path(str(path)).is_relative_to(STATE)
+
+
 def router_variables(kind: str) -> Path | None:
     """The file of host variables that stand in for the inventory's own; None for the kind that it describes itself."""
     if kind not in get_args(RouterKind):

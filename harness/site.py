@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from harness import embedded
 from harness.contract import Contract, SecretRef
-from harness.embedded import STATE as LAB_STATE
 from harness.errors import Invalid, Missing
 from harness.evidence import Evidence, Secret
 from harness.opening import CHECKOUT, open_contract, state_folder
@@ -72,7 +70,7 @@ def _not_bootstrapped(contract: Contract, error: Missing) -> Missing:
 
 def _require_lab(secret: SecretRef) -> None:
     """A missing file of the lab's means that the lab is down, and that is what the user wants to hear."""
-    if secret.kind == "file" and Path(str(secret.value)).is_relative_to(LAB_STATE) and not LAB_STATE.exists():
+    if secret.kind == "file" and embedded.is_of_lab(secret.value) and not embedded.STATE.exists():
         raise Missing(
             tried="reach the embedded lab",
             on="this machine",

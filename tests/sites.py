@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -25,12 +26,22 @@ from harness.contract import (
     Template,
     VmId,
 )
+from harness.drills.record import Record
 
 HERE = Declared(Path("inventory/lab/host_vars/x.yml"), 3)
 SEGMENT = Segment("management", 99, IPv4Network("198.18.99.0/24"), IPv4Address("198.18.99.1"), None)
 SSH = Ssh("a_autoprov", 22, None, None)
 TEMPLATE = Template(
     "debian", "debian-lab-12", VmId(9000), "local-lvm", "debian", "build: lab-image-1", "a_autoprov", HERE
+)
+# A drill that was killed.
+CUT_OFF = Record(
+    drill="reboot",
+    clause="recovery.reboot",
+    site="lab",
+    began=datetime(2026, 11, 22, 12, tzinfo=UTC),
+    result="unfinished",
+    message="",
 )
 
 

@@ -17,6 +17,7 @@ ADAPTERS = {"pve", "routers", "remote", "probe", "probing", "lab", "journal", "n
 COMPOSITION = {
     "locking",
     "head_start",
+    "former",
     "core_router",
     "engine",
     "drills",

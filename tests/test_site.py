@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import site
+from harness import embedded, site
 from harness.contract import ApiToken, Contract, SecretRef
 from harness.errors import Invalid, Missing
 from tests import sites
 
 
 def test_a_lab_that_is_down_is_named_not_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "LAB_STATE", tmp_path / "lab")
+    monkeypatch.setattr(embedded, "STATE", tmp_path / "lab")
     token = ApiToken("verify@pve!harness", SecretRef("file", str(tmp_path / "lab/secrets/verify.token")))
     with pytest.raises(Missing, match=r"it is not up\. .*: \./invoke lab\.up, \./invoke bootstrap\."):
         site.open_reader(_contract(tokens={"verify": token}))

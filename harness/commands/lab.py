@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.commands.setup import install_missing
 from harness.contract import Contract
 from harness.embedded import RouterKind
 from harness.errors import Invalid
+from harness.former import forget_former
 from harness.lab import (
     DELAY_S,
     ROUTER_NIC,
@@ -116,7 +118,11 @@ def start(
 ) -> LabStatus:
     """The lab as the contract describes it, running."""
     spec = replace(spec_of(contract, state), latency=latency, work=work)
-    return lab.up(spec, progress=lambda text: out.print(f"lab: {text}", markup=False))
+    return lab.up(
+        spec,
+        progress=lambda text: out.print(f"lab: {text}", markup=False),
+        anew=partial(forget_former, contract),
+    )
 
 
 def spec_of(contract: Contract, state: HypervisorState = "installed") -> LabSpec:

@@ -88,8 +88,13 @@ def write_record(state_dir: Path, record: Record) -> None:
         ) from error
 
 
+def folder_of(state_dir: Path) -> Path:
+    """Where the records of a site are."""
+    return state_dir / "drills"
+
+
 def _path(state_dir: Path, drill: str) -> Path:
-    return state_dir / "drills" / f"{drill}.json"
+    return folder_of(state_dir) / f"{drill}.json"
 
 
 def _parse(said: Mapping[str, Any]) -> Record:

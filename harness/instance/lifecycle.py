@@ -8,6 +8,7 @@ from collections.abc import Callable
 from harness import lab, nested
 from harness.contract import Contract, NestedMachine
 from harness.errors import HarnessError, Invalid, Missing
+from harness.former import forget_former
 from harness.instance import launching, room
 from harness.instance.nesting import nesting_warning
 from harness.instance.network import spec_of
@@ -69,6 +70,7 @@ def _make(
         progress(f"note: {warning}")
     began = time.monotonic()
     spec, name = spec_of(contract), contract.hypervisor.name
+    forget_former(contract)
     place.state.mkdir(mode=0o700, parents=True)
     router_key = lab.start_segment(spec, place, _public_key(contract), progress=progress)
     start_uplink(place, place.machines / spec.router.name)

@@ -34,15 +34,15 @@ ROUTER_API_PORT = 443
 HTTP_PORT = 80
 
 
-def up(spec: LabSpec, *, progress: Progress) -> LabStatus:
-    """The lab of that spec, running; nothing is done when it already runs."""
+def up(spec: LabSpec, *, progress: Progress, anew: Callable[[], None] = lambda: None) -> LabStatus:
+    """The lab of that spec, running; nothing is done when it already runs. `anew` hears that a new one is made."""
     require()
     with one_at_a_time(), modes_as_written():
         record = read_record()
         if record is None or not is_whole(record) or record.made_from != made_from(spec):
             if record is not None:
                 progress("The lab that is there is broken or another one: making it anew")
-            _make(spec, progress)
+            _make(spec, progress, anew)
         else:
             _change(spec, record, progress)
         return status()
@@ -63,8 +63,9 @@ def down(progress: Progress) -> None:
         _remove_everything()
 
 
-def _make(spec: LabSpec, progress: Progress) -> None:
+def _make(spec: LabSpec, progress: Progress, anew: Callable[[], None]) -> None:
     _remove_everything()
+    anew()
     require_free_network(spec)
     try:
         credentials = _prepare(spec, progress)

@@ -18,6 +18,7 @@ import pytest
 from harness import instance, lab, nested
 from harness.commands.nested import make_credentials, spec_of
 from harness.contract import Contract
+from harness.drills.record import read_record, write_record
 from harness.errors import HarnessError, Missing, Unsafe, Untrusted
 from harness.instance.monitor import open_monitor
 from harness.instance.place import MONITOR, OVERLAY, place_of
@@ -29,6 +30,7 @@ from harness.wait import wait_until
 from tests.nested.conftest import Built, Lines, cached_in
 from tests.nested.running import machines_about
 from tests.nested.sites import nested_site
+from tests.sites import CUT_OFF
 
 ROOT = Path(__file__).parents[2]
 UP_S = 60.0  # what a second start may take without KVM
@@ -84,6 +86,7 @@ def site(golden: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 @pytest.fixture(scope="module")
 def up(site: Site) -> instance.Record:
+    write_record(site.contract.state_dir, CUT_OFF)  # on a former one
     return instance.up(site.contract, site.golden, lambda _: None)
 
 
@@ -197,6 +200,10 @@ def test_a_second_site_runs_beside_it(site: Site, up: instance.Record, base_iso:
         instance.down("nested-second", lambda _: None)
     assert traces(place_of("nested-second")) == []
     assert instance.status("nested").up
+
+
+def test_what_was_done_on_a_former_machine_is_forgotten(site: Site, up: instance.Record) -> None:
+    assert read_record(site.contract.state_dir, CUT_OFF.drill) is None
 
 
 def test_one_that_powers_off_is_not_called_up(site: Site, up: instance.Record) -> None:
