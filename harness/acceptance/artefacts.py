@@ -7,15 +7,38 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from harness.acceptance.summary import SUMMARY_JSON, SUMMARY_MD, write_summary
 from harness.contract import Contract
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Unsafe
 from harness.pve.upid import parse_upid, read_log
 from harness.remote import ssh
 from harness.site import open_reader
 
+NOT_ENDED = "the run has not ended, or was killed: these are not all of its artefacts"
 TASKS_KEPT = 500
 JOURNAL = "journalctl --no-pager --boot --lines=5000 --output=short-precise"
 JOURNAL_S = 60.0
+
+
+def take_folder(folder: Path, site: str) -> Path:
+    """Empty, for this run alone; Unsafe when it holds something else than an earlier run's artefacts."""
+    found = list(folder.iterdir()) if folder.exists() else []
+    if found and folder / SUMMARY_JSON not in found:
+        raise Unsafe(
+            tried="keep the artefacts",
+            on=str(folder),
+            happened="it holds files that are no artefacts of an earlier run; nothing was changed",
+            do="Name an empty folder: --artifacts DIR",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    # A run that is killed, even here, leaves a summary: by it the next one knows whose files these are.
+    write_summary(folder, site, [], [NOT_ENDED], has_ended=False)
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in (SUMMARY_JSON, SUMMARY_MD):
+            path.unlink()
+    return folder.resolve()
 
 
 def keep_consoles(files: Iterable[Path], folder: Path) -> None:

@@ -19,18 +19,20 @@ def exit_status(done: Sequence[Done]) -> int:
     return max((one.status for one in done), default=2)
 
 
-def write_summary(folder: Path, site: str, done: Sequence[Done], notes: Sequence[str]) -> None:
+def write_summary(
+    folder: Path, site: str, done: Sequence[Done], notes: Sequence[str], *, has_ended: bool = True
+) -> None:
     """`notes` are the artefacts that could not be kept, and why."""
-    told = render(site, done, notes)
+    told = render(site, done, notes, has_ended=has_ended)
     (folder / SUMMARY_JSON).write_text(json.dumps(told, indent=2) + "\n")
     (folder / SUMMARY_MD).write_text(render_markdown(site, done, notes))
 
 
-def render(site: str, done: Sequence[Done], notes: Sequence[str]) -> dict[str, Any]:
+def render(site: str, done: Sequence[Done], notes: Sequence[str], *, has_ended: bool) -> dict[str, Any]:
     """The run as JSON's own types."""
     return {
         "site": site,
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds") if has_ended else None,
         "status": exit_status(done),
         "seconds": round(sum(one.seconds for one in done), 1),
         "stages": [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +16,7 @@ from harness.commands.front import INTERRUPTED, front
 from harness.commands.nested import cache_folder
 from harness.commands.setup import install_missing
 from harness.contract import Contract
+from harness.embedded import is_of_lab
 from harness.errors import Invalid, Missing, Unsafe
 from harness.interrupts import as_interrupts, uninterrupted
 from harness.lab.paths import LAB
@@ -39,7 +39,7 @@ def acceptance(inventory: Path, site: str, *, folder: Path | None, kvm: str, kee
     lab.require_root(tried="run the acceptance")
     install_missing(out)
     _require_nothing_up(contract, ground)
-    kept = _empty(folder or state_folder(site) / "acceptance")
+    kept = accepting.take_folder(folder or state_folder(site) / "acceptance", site)
     done: list[Done] = []
     notes: list[str] = []
 
@@ -72,8 +72,7 @@ def _ground(contract: Contract) -> Ground:
     """Only what is made for the run may be made and thrown away."""
     if contract.nested is not None:
         return "nested"
-    identity = contract.hypervisor.ssh.identity_file
-    if identity is not None and identity.is_relative_to(LAB.state):
+    if is_of_lab(contract.hypervisor.ssh.identity_file):
         return "lab"
     raise Unsafe(
         tried="run the acceptance",
@@ -116,21 +115,6 @@ def _require_nothing_up(contract: Contract, ground: Ground) -> None:
         do = f"Take it down first: {accepting.down_of(contract, ground).typed}"
         happened = "it is up already, and the run would take it down at its end; nothing was changed"
         raise Unsafe(tried="run the acceptance", on=f"site {contract.site}", happened=happened, do=do)
-
-
-def _empty(folder: Path) -> Path:
-    """A folder for this run alone; one that holds something else than an earlier run's artefacts is left alone."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / accepting.SUMMARY_JSON).exists():
-        raise Unsafe(
-            tried="keep the artefacts",
-            on=str(folder),
-            happened="it holds files that are no artefacts of an earlier run; nothing was changed",
-            do="Name an empty folder: --artifacts DIR",
-        )
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder.resolve()
 
 
 def _keep(contract: Contract, ground: Ground, folder: Path, done: list[Done], say: Callable[[str], None]) -> list[str]:

@@ -16,6 +16,7 @@ from harness import acceptance as accepting
 from harness.acceptance import Done, Stage, running
 from harness.commands.acceptance import acceptance
 from harness.commands.front import INTERRUPTED
+from harness.errors import Unsafe
 from harness.nested.accelerator import choose
 from harness.site import open_contract
 
@@ -117,6 +118,25 @@ def test_a_run_told_to_end_while_it_keeps_artefacts_still_takes_the_site_down(
     told = json.loads((tmp_path / "summary.json").read_text())
     assert [stage["name"] for stage in told["stages"]] == ["down"]
     assert "not all journals, consoles and task logs are kept" in capsys.readouterr().out
+
+
+def test_the_folder_of_a_killed_run_is_taken_by_the_next(tmp_path: Path) -> None:
+    folder = accepting.take_folder(tmp_path / "kept", "lab")
+    (folder / "01-up.log").touch()
+    (folder / "consoles").mkdir()
+    (folder / "consoles/hv01.log").touch()
+    told = json.loads((folder / "summary.json").read_text())
+    assert (told["ended"], told["status"]) == (None, 2)
+    assert "has not ended, or was killed" in (folder / "summary.md").read_text()
+    again = accepting.take_folder(folder, "lab")
+    assert sorted(path.name for path in again.iterdir()) == ["summary.json", "summary.md"]
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(Unsafe, match="no artefacts of an earlier run"):
+        accepting.take_folder(tmp_path, "lab")
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
 
 
 def test_no_stage_at_all_is_no_verdict() -> None:
