@@ -16,9 +16,9 @@ RouterKind = Literal["dnsmasq", "kea", "vyos"]
 VARIABLES = Path(__file__).parent / "lab/files/inventory"
 
 
-def is_of_lab(path: object) -> bool:
+def is_of_lab(path: Path | None) -> bool:
     """Whether a file that an inventory refers to is one that the lab makes."""
-    return Path(str(path)).is_relative_to(STATE)
+    return path is not None and path.is_relative_to(STATE)
 
 
 def router_variables(kind: str) -> Path | None:

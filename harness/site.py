@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness import embedded
 from harness.contract import Contract, SecretRef
 from harness.errors import Invalid, Missing
@@ -70,7 +72,7 @@ def _not_bootstrapped(contract: Contract, error: Missing) -> Missing:
 
 def _require_lab(secret: SecretRef) -> None:
     """A missing file of the lab's means that the lab is down, and that is what the user wants to hear."""
-    if secret.kind == "file" and embedded.is_of_lab(secret.value) and not embedded.STATE.exists():
+    if secret.kind == "file" and embedded.is_of_lab(Path(str(secret.value))) and not embedded.STATE.exists():
         raise Missing(
             tried="reach the embedded lab",
             on="this machine",

@@ -95,7 +95,7 @@ def test_adapters_do_not_know_one_another() -> None:
     assert wrong == []
 
 
-WRITES = {"Writer", "open_writer", "open_router"}
+WRITES = {"Writer", "open_writer", "open_pair", "open_router"}
 
 
 def test_what_verifies_knows_nothing_that_writes() -> None:

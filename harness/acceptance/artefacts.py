@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.acceptance.summary import SUMMARY_JSON, SUMMARY_MD, write_summary
 from harness.contract import Contract
-from harness.errors import HarnessError, Unsafe
+from harness.errors import HarnessError, Refused, Unsafe
 from harness.pve.upid import parse_upid, read_log
 from harness.remote import ssh
 from harness.site import open_reader
@@ -22,6 +22,19 @@ JOURNAL_S = 60.0
 
 def take_folder(folder: Path, site: str) -> Path:
     """Empty, for this run alone; Unsafe when it holds something else than an earlier run's artefacts."""
+    try:
+        _empty(folder, site)
+    except OSError as error:
+        raise Refused(
+            tried="keep the artefacts",
+            on=str(folder),
+            happened=f"it cannot be used ({error.strerror})",
+            do="Name a folder that can be written: --artifacts DIR",
+        ) from error
+    return folder.resolve()
+
+
+def _empty(folder: Path, site: str) -> None:
     found = list(folder.iterdir()) if folder.exists() else []
     if found and folder / SUMMARY_JSON not in found:
         raise Unsafe(
@@ -38,7 +51,6 @@ def take_folder(folder: Path, site: str) -> Path:
             shutil.rmtree(path)
         elif path.name not in (SUMMARY_JSON, SUMMARY_MD):
             path.unlink()
-    return folder.resolve()
 
 
 def keep_consoles(files: Iterable[Path], folder: Path) -> None:

@@ -16,7 +16,7 @@ from harness import acceptance as accepting
 from harness.acceptance import Done, Stage, running
 from harness.commands.acceptance import acceptance
 from harness.commands.front import INTERRUPTED
-from harness.errors import Unsafe
+from harness.errors import Refused, Unsafe
 from harness.nested.accelerator import choose
 from harness.site import open_contract
 
@@ -137,6 +137,12 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Unsafe, match="no artefacts of an earlier run"):
         accepting.take_folder(tmp_path, "lab")
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "letter").touch()
+    with pytest.raises(Refused, match=r"letter: it cannot be used .*--artifacts DIR"):
+        accepting.take_folder(tmp_path / "letter", "lab")
 
 
 def test_no_stage_at_all_is_no_verdict() -> None:
